@@ -1,0 +1,79 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Numeric targets: bounds and overflow are checked by preconditions at the borders, not in inner loops.
+let numeric: [SwiftSetting] = [.unsafeFlags(["-Ounchecked"], .when(configuration: .release))]
+
+func system(_ name: String, _ pkgConfig: String, _ apt: String) -> Target {
+    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+func test(_ name: String, _ dependencies: Target.Dependency...) -> Target {
+    .testTarget(name: "\(name)Tests", dependencies: [.byName(name: name), "TestSupport"] + dependencies)
+}
+
+let package = Package(
+    name: "LoRALab",
+    products: [.executable(name: "loralab", targets: ["loralab"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // System libraries: module maps only, each imported by exactly one target.
+        system("CZeroMQ", "libzmq", "libzmq3-dev"),
+        system("CCrypto", "libcrypto", "libssl-dev"),
+        system("CSQLite", "sqlite3", "libsqlite3-dev"),
+        system("COpenBLAS", "openblas", "libopenblas-dev"),
+        system("CCairo", "pangocairo", "libpango1.0-dev"),
+        system("CPNG", "libpng", "libpng-dev"),
+        system("CEXIF", "libexif", "libexif-dev"),
+        system("CJPEGLibrary", "libjpeg", "libjpeg-dev"),
+
+        // Numbers.
+        .target(name: "CCompute", cSettings: [.unsafeFlags(["-O3"])]),          // vectorised loops, run-time dispatch
+        .target(name: "TensorCore", dependencies: ["CCompute", "COpenBLAS"], swiftSettings: numeric),
+        .target(name: "Checkpoints", dependencies: ["TensorCore"]),             // safetensors, key tables
+        .target(name: "Neural", dependencies: ["TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
+
+        // Pictures.
+        .target(name: "CImaging", dependencies: ["CPNG", "CJPEGLibrary", "CEXIF"]),  // setjmp-safe decoding of PNG and JPEG
+        .target(name: "Imaging", dependencies: ["CImaging"], swiftSettings: numeric),
+        .target(name: "Plotting", dependencies: ["Imaging", "CCairo"]),         // figures, contact sheets, grids
+        .target(name: "Scenes", dependencies: ["Imaging"], swiftSettings: numeric),  // the 3D icon renderer and its captions
+
+        // Stable Diffusion.
+        .target(name: "Models", dependencies: ["Neural", "Checkpoints", "TensorCore"]),   // CLIP, UNet, VAE, BLIP
+        .target(name: "Diffusion", dependencies: ["TensorCore"]),               // noise schedule, objective, samplers
+        .target(name: "Adapters", dependencies: ["Neural", "Checkpoints", "TensorCore"]), // LoRA and its files
+        .target(name: "Datasets", dependencies: ["TensorCore", "Imaging"]),     // folders, captions, buckets, caches
+        .target(name: "Training", dependencies: ["Models", "Diffusion", "Adapters", "Datasets", "Neural", "Checkpoints", "TensorCore", "Imaging"]),
+        .target(name: "Records", dependencies: ["CSQLite"]),                    // run history, cell history
+
+        // Jupyter.
+        .target(name: "JupyterWire", dependencies: ["CZeroMQ", "CCrypto"]),     // frames, signatures, sockets
+        .target(name: "Kernel", dependencies: ["JupyterWire", "Records"]),      // loops, cells, magics' grammar
+        .target(
+            name: "Lab",                                                        // the session and its magics
+            dependencies: [
+                "Kernel", "Training", "Plotting", "Records", "Models", "Diffusion", "Adapters", "Datasets", "Neural", "Checkpoints",
+                "TensorCore", "Imaging", .product(name: "TOMLKit", package: "TOMLKit"),
+            ],
+            resources: [.copy("Resources/embedded")]),
+        .target(
+            name: "Forge",                                                      // renders, trains, packages the embedded model
+            dependencies: ["Training", "Scenes", "Models", "Diffusion", "Neural", "Checkpoints", "TensorCore", "Imaging", "Plotting"]),
+        .executableTarget(
+            name: "loralab",
+            dependencies: [
+                "Lab", "Forge", "Kernel", "JupyterWire", "Models", "Neural", "TensorCore", "Training", "Diffusion", "Adapters", "Checkpoints",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
+        // Tests: a folder per target.
+        .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),
+        test("TensorCore"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
+        test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints"), test("Diffusion"), test("Adapters", "Neural", "Checkpoints"),
+        test("Datasets", "Imaging"), test("Training", "Models", "Datasets", "Imaging", "Adapters"), test("Records"), test("JupyterWire"),
+        test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging"), test("Forge", "Scenes"),
+    ])
