@@ -68,7 +68,8 @@ let package = Package(
             dependencies: [
                 "Lab", "Forge", "Kernel", "JupyterWire", "Models", "Neural", "TensorCore", "Training", "Diffusion", "Adapters", "Checkpoints",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ]),
+            ],
+            resources: [.copy("kernelspec")]),
 
         // Tests: a folder per target.
         .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),

@@ -1,0 +1,34 @@
+# LoRALab. `make help` says what there is; .ci/setup installs what a target needs, once.
+SHELL := /bin/bash
+LORALAB := .build/release/loralab
+NOTEBOOK := notebooks/01-first-lora.ipynb
+
+.DEFAULT_GOAL := help
+.PHONY: demo test lab install bench help clean
+
+demo: ## set everything up, run the first notebook from first cell to last, leave the pictures in out/
+	@.ci/setup system python build kernelspec
+	@.venv/bin/python notebooks/execute.py $(NOTEBOOK) --out out
+
+test: ## run all tests: Swift's, the kernel's over its sockets, the notebooks' in a browser
+	@.ci/setup system python browser tests kernelspec
+	@.ci/test
+
+lab: ## open JupyterLab on the notebooks
+	@.ci/setup system python build kernelspec
+	@.venv/bin/jupyter lab --notebook-dir notebooks
+
+install: ## register the kernel for your user, so that any Jupyter of yours finds it
+	@.ci/setup system build
+	@$(LORALAB) install --user
+
+bench: ## time a training step of the small network, and the kernel beside ipykernel
+	@.ci/setup system python build kernelspec
+	@$(LORALAB) bench tiny-train
+	@.venv/bin/python Tests/kernel/latency.py
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+clean: ## remove what the other targets made: .build, .venv, out
+	@rm -rf .build .venv out

@@ -1,0 +1,61 @@
+"""The commands around the kernel, as a shell sees them."""
+import json
+import pathlib
+import subprocess
+
+PROGRAM = pathlib.Path(__file__).resolve().parents[2] / ".build/release/loralab"
+
+
+def loralab(*arguments, environment=None):
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=60, env=environment)
+
+
+def test_version_is_one_line():
+    assert loralab("--version").stdout.strip() == "LoRALab 0.1.0"
+
+
+def test_install_into_a_prefix_and_uninstall(tmp_path):
+    done = loralab("install", "--prefix", str(tmp_path), "--name", "other", "--display-name", "Other name")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "share/jupyter/kernels/other"
+    specification = json.loads((folder / "kernel.json").read_text())
+    assert specification["argv"][1:] == ["kernel", "--connection-file", "{connection_file}"]
+    assert pathlib.Path(specification["argv"][0]).resolve() == PROGRAM.resolve()
+    assert specification["display_name"] == "Other name"
+    assert (specification["language"], specification["interrupt_mode"]) == ("swift", "message")
+    assert {p.name for p in folder.iterdir()} == {"kernel.json", "logo-svg.svg", "logo-32x32.png", "logo-64x64.png"}
+    assert loralab("uninstall", "--prefix", str(tmp_path), "--name", "other").returncode == 0
+    assert not folder.exists()
+
+
+def test_install_over_an_older_one_leaves_nothing_behind(tmp_path):
+    for _ in range(2):
+        assert loralab("install", "--prefix", str(tmp_path)).returncode == 0
+    assert [p.name for p in (tmp_path / "share/jupyter/kernels").iterdir()] == ["loralab"]
+
+
+def test_user_install_follows_jupyter_data_dir(tmp_path):
+    done = loralab("install", environment={"JUPYTER_DATA_DIR": str(tmp_path), "HOME": "/nonexistent"})
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "kernels/loralab/kernel.json").exists()
+
+
+def test_bad_names_and_places_are_told(tmp_path):
+    for name in ("a/b", "..", "", "ä"):
+        done = loralab("install", "--prefix", str(tmp_path), "--name", name)
+        assert done.returncode != 0 and "cannot name a kernel" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    two = loralab("install", "--user", "--prefix", str(tmp_path))
+    assert two.returncode != 0 and "Give one of" in two.stderr
+    none = loralab("uninstall", "--prefix", str(tmp_path))
+    assert none.returncode != 0 and "No kernel 'loralab'" in none.stderr
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    over = loralab("install", "--prefix", str(blocked))
+    assert over.returncode != 0 and "could not be written" in over.stderr
+
+
+def test_doctor_names_the_machine():
+    said = loralab("doctor").stdout
+    for word in ("program", "cores", "memory", "processor", "kernelspec"):
+        assert any(line.startswith(word) for line in said.splitlines()), said
