@@ -1,0 +1,36 @@
+/// A named weight of a model.
+///
+/// `tensor` is what layers compute with: a leaf of the graph when the weight is trainable, a plain value when it is frozen.
+/// Frozen weights may stay float16 or bfloat16. Values change between steps only, on one thread: that is the reason why the
+/// class may cross threads without a lock.
+public final class Parameter: @unchecked Sendable {
+    /// The checkpoint's key, or the part of it that its owner gave.
+    public let name: String
+
+    public var value: Tensor { didSet { makeLeaf() } }
+
+    public var isTrainable: Bool { didSet { makeLeaf() } }
+
+    /// The leaf, or the plain value. It stays the same tensor until `value` or `isTrainable` changes.
+    public private(set) var tensor: Tensor
+
+    public init(_ name: String, _ value: Tensor, trainable: Bool = false) {
+        self.name = name
+        self.value = value.detached()
+        isTrainable = trainable
+        tensor = trainable ? value.trackingGradient() : self.value
+    }
+
+    /// Changes the float32 elements in place; copies of the old value elsewhere keep it. Makes the leaf anew.
+    public func update(_ body: (UnsafeMutableBufferPointer<Float>) -> Void) {
+        var current = value
+        value = Parameter.empty
+        if !isKnownUniquelyReferenced(&current.storage) { current = Tensor(current.array, shape: current.shape) }
+        body(UnsafeMutableBufferPointer(start: current.floats, count: current.count))
+        value = current
+    }
+
+    private static let empty = Tensor.zeros([0])
+
+    private func makeLeaf() { tensor = isTrainable ? value.trackingGradient() : value.detached() }
+}

@@ -1,0 +1,98 @@
+import Glibc
+import Synchronization
+
+/// A block of raw memory, aligned to 64 bytes, that goes back to the pool when its last tensor goes.
+///
+/// The pointer is written only by the op that makes the block, before anybody else sees it, or by `Parameter.update` when
+/// it holds the only reference: that is why sharing it between threads is safe although the compiler cannot see it.
+final class Storage: @unchecked Sendable {
+    let pointer: UnsafeMutableRawPointer
+    /// Bytes of the block: the size class, not the bytes asked for.
+    private let capacity: Int
+
+    /// Memory for `byteCount` bytes, its content undefined.
+    init(byteCount: Int) {
+        capacity = MemoryPool.sizeClass(byteCount)
+        pointer = MemoryPool.shared.allocate(capacity)
+    }
+
+    deinit { MemoryPool.shared.release(pointer, capacity) }
+}
+
+/// Freed blocks by size class, for the next tensor of that size: a training step asks for the same sizes again and again,
+/// and fresh pages from the system cost more than most of the loops that fill them.
+final class MemoryPool: Sendable {
+    static let shared = MemoryPool()
+
+    struct State: ~Copyable {
+        /// Free blocks by capacity, each used as a stack: the block freed last is the likeliest to be in cache.
+        var free: [Int: [UInt]] = [:]
+        var bytesInUse = 0
+        var peakBytes = 0
+        var bytesFree = 0
+        var freeLimit = 4 << 30
+    }
+    let state = Mutex(State())
+
+    /// Blocks from this size on are mapped on their own, so that giving one back really lowers the process's memory.
+    private static let mappedFrom = 64 << 10
+
+    /// The capacity that serves `byteCount`: eight classes per power of two, so at most an eighth is wasted.
+    static func sizeClass(_ byteCount: Int) -> Int {
+        if byteCount <= 512 { return max(64, (byteCount + 63) & ~63) }
+        let step = 1 << (Int.bitWidth - byteCount.leadingZeroBitCount - 4)
+        let rounded = (byteCount + step - 1) & ~(step - 1)
+        return rounded < mappedFrom ? (rounded + 63) & ~63 : (rounded + 4095) & ~4095
+    }
+
+    func allocate(_ capacity: Int) -> UnsafeMutableRawPointer {
+        let reused: UInt? = state.withLock { s in
+            s.bytesInUse += capacity
+            s.peakBytes = max(s.peakBytes, s.bytesInUse)
+            guard let block = s.free[capacity]?.popLast() else { return nil }
+            s.bytesFree -= capacity
+            return block
+        }
+        if let reused { return UnsafeMutableRawPointer(bitPattern: reused)! }
+        return Self.obtain(capacity)
+    }
+
+    func release(_ pointer: UnsafeMutableRawPointer, _ capacity: Int) {
+        let kept = state.withLock { s in
+            s.bytesInUse -= capacity
+            guard s.bytesFree + capacity <= s.freeLimit else { return false }
+            s.free[capacity, default: []].append(UInt(bitPattern: pointer))
+            s.bytesFree += capacity
+            return true
+        }
+        if !kept { Self.giveBack(pointer, capacity) }
+    }
+
+    /// Gives every free block back to the system.
+    func trim() {
+        let blocks = state.withLock { s in
+            defer { s.free = [:]; s.bytesFree = 0 }
+            return s.free
+        }
+        for (capacity, pointers) in blocks {
+            for pointer in pointers { Self.giveBack(UnsafeMutableRawPointer(bitPattern: pointer)!, capacity) }
+        }
+    }
+
+    private static func obtain(_ capacity: Int) -> UnsafeMutableRawPointer {
+        if capacity >= mappedFrom {
+            guard let block = mmap(nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), block != MAP_FAILED else {
+                fatalError("tensor memory: the system has no \(capacity >> 20) MiB left (\(Engine.bytesInUse >> 20) MiB are in use)")
+            }
+            return block
+        }
+        guard let block = aligned_alloc(64, capacity) else {
+            fatalError("tensor memory: the system has no \(capacity) bytes left (\(Engine.bytesInUse >> 20) MiB are in use)")
+        }
+        return block
+    }
+
+    private static func giveBack(_ pointer: UnsafeMutableRawPointer, _ capacity: Int) {
+        if capacity >= mappedFrom { munmap(pointer, capacity) } else { free(pointer) }
+    }
+}
