@@ -1,0 +1,71 @@
+// Scratch memory: blocks are kept for the next call, so that a training step that repeats asks the system for nothing.
+#include "pool.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { slots = 64, headerBytes = 64 };
+
+typedef struct { size_t bytes; } header_t;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static header_t *kept[slots];
+static int keptCount = 0;
+static size_t heldBytes = 0;
+
+/// The smallest kept block that fits without wasting more than half of it.
+static header_t *take_kept(size_t bytes) {
+    int best = -1;
+    for (int i = 0; i < keptCount; i++) {
+        if (kept[i]->bytes < bytes || kept[i]->bytes > 2 * bytes + 4096) continue;
+        if (best < 0 || kept[i]->bytes < kept[best]->bytes) best = i;
+    }
+    if (best < 0) return NULL;
+    header_t *block = kept[best];
+    kept[best] = kept[--keptCount];
+    return block;
+}
+
+static void discard(header_t *block) {
+    heldBytes -= block->bytes;
+    free(block);
+}
+
+float *scratch_take(ptrdiff_t count) {
+    size_t bytes = ((size_t)(count > 0 ? count : 1) * sizeof(float) + headerBytes + 4095) & ~(size_t)4095;
+    pthread_mutex_lock(&lock);
+    header_t *block = take_kept(bytes);
+    if (!block) {
+        block = aligned_alloc(64, bytes);
+        if (!block) {
+            fprintf(stderr, "LoRALab: out of memory: %zu bytes of scratch memory were asked for\n", bytes);
+            abort();
+        }
+        block->bytes = bytes;
+        heldBytes += bytes;
+    }
+    pthread_mutex_unlock(&lock);
+    return (float *)((char *)block + headerBytes);
+}
+
+void scratch_release(float *pointer) {
+    if (!pointer) return;
+    header_t *block = (header_t *)((char *)pointer - headerBytes);
+    pthread_mutex_lock(&lock);
+    if (keptCount == slots) discard(kept[--keptCount]);
+    kept[keptCount++] = block;
+    pthread_mutex_unlock(&lock);
+}
+
+void cc_trim(void) {
+    pthread_mutex_lock(&lock);
+    while (keptCount > 0) discard(kept[--keptCount]);
+    pthread_mutex_unlock(&lock);
+}
+
+size_t cc_scratch_bytes(void) {
+    pthread_mutex_lock(&lock);
+    size_t bytes = heldBytes;
+    pthread_mutex_unlock(&lock);
+    return bytes;
+}
