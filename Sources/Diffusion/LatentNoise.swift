@@ -1,0 +1,75 @@
+import TensorCore
+
+/// Whose random numbers make the noise.
+public enum NoiseDevice: String, Codable, Sendable, CaseIterable {
+    /// PyTorch's CPU generator: diffusers on CPU, ComfyUI.
+    case cpu
+    /// PyTorch's CUDA generator: what WebUI draws by default on NVIDIA.
+    case nvidia = "nv"
+}
+
+/// One source of latent noise: a generator of either kind.
+public enum NoiseGenerator: Sendable, Equatable {
+    case torch(TorchGenerator)
+    case philox(PhiloxGenerator)
+
+    public init(seed: UInt64, device: NoiseDevice = .cpu) {
+        self = device == .cpu ? .torch(TorchGenerator(seed: seed)) : .philox(PhiloxGenerator(seed: seed))
+    }
+
+    mutating func normal(_ n: Int) -> [Float] {
+        switch self {
+        case .torch(var generator):
+            defer { self = .torch(generator) }
+            return generator.normal(n)
+        case .philox(var generator):
+            defer { self = .philox(generator) }
+            return generator.normal(n)
+        }
+    }
+}
+
+/// Noise for latents `[B, H, W, C]`, drawn in PyTorch's order `[B, C, H, W]` so that a seed means the same picture here and there.
+public struct LatentNoise: Sendable {
+    /// One generator for the whole batch, or one for each picture.
+    private var generators: [NoiseGenerator]
+
+    /// A batch of pictures with a seed each: every picture's noise is what it would be alone.
+    public init(seeds: [UInt64], device: NoiseDevice = .cpu) { generators = seeds.map { NoiseGenerator(seed: $0, device: device) } }
+
+    /// One sequence for the whole batch.
+    public init(_ generator: NoiseGenerator) { generators = [generator] }
+
+    /// Normal noise of shape `[B, H, W, C]`. With one generator per picture, B must be their number.
+    public mutating func draw(_ shape: [Int]) -> Tensor {
+        let values: [Float]
+        if generators.count == 1 {
+            values = generators[0].normal(shape.reduce(1, *))
+        } else {
+            precondition(generators.count == shape[0], "noise for \(shape[0]) pictures from \(generators.count) generators")
+            let perPicture = shape.dropFirst().reduce(1, *)
+            values = generators.indices.flatMap { generators[$0].normal(perPicture) }
+        }
+        return channelsLast(values, shape: shape)
+    }
+}
+
+/// Values in `[B, C, H, W]` order as a tensor `[B, H, W, C]`.
+package func channelsLast(_ values: [Float], shape: [Int]) -> Tensor {
+    let (batch, area, channels) = (shape[0], shape[1] * shape[2], shape[3])
+    return Tensor(shape: shape) { buffer in
+        for b in 0..<batch {
+            for c in 0..<channels {
+                let plane = (b * channels + c) * area, base = b * area * channels + c
+                for i in 0..<area { buffer[base + i * channels] = values[plane + i] }
+            }
+        }
+    }
+}
+
+extension Tensor {
+    /// `torch.randn` of shape `[B, C, H, W]` as a tensor `[B, H, W, C]`.
+    public static func latentNoise(_ shape: [Int], generator: inout TorchGenerator) -> Tensor {
+        channelsLast(generator.normal(shape.reduce(1, *)), shape: shape)
+    }
+}
