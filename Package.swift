@@ -20,7 +20,7 @@ let package = Package(
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
-        // System libraries: module maps only, each imported by exactly one target.
+        // System libraries: module maps only, each imported by exactly one target (libcrypto by two: signatures and file hashes).
         system("CZeroMQ", "libzmq", "libzmq3-dev"),
         system("CCrypto", "libcrypto", "libssl-dev"),
         system("CSQLite", "sqlite3", "libsqlite3-dev"),
@@ -33,7 +33,7 @@ let package = Package(
         // Numbers.
         .target(name: "CCompute", cSettings: [.unsafeFlags(["-O3"])]),          // vectorised loops, run-time dispatch
         .target(name: "TensorCore", dependencies: ["CCompute", "COpenBLAS"], swiftSettings: numeric),
-        .target(name: "Checkpoints", dependencies: ["TensorCore"]),             // safetensors, key tables
+        .target(name: "Checkpoints", dependencies: ["TensorCore", "CCrypto"]),  // safetensors, file hashes
         .target(name: "Neural", dependencies: ["TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
 
         // Pictures.
