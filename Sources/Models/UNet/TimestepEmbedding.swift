@@ -1,0 +1,53 @@
+import Checkpoints
+import Neural
+import TensorCore
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// Sinusoids of a number: `[sin(x·f), cos(x·f)]` with `f_i = 10000^(−i / (D/2 − shift))`, halves exchanged by `flips`
+/// (Vaswani et al. 2017, arXiv:1706.03762, as diffusers' `Timesteps`).
+struct SinusoidalEmbedding: Sendable {
+    let width: Int
+    let flips: Bool
+    let frequencies: [Float]
+
+    init(width: Int, flips: Bool, shift: Double) {
+        let half = width / 2
+        self.width = width
+        self.flips = flips
+        frequencies = (0..<half).map { exp(Float(-log(10_000.0)) * Float($0) / Float(Double(half) - shift)) }
+    }
+
+    /// - Returns: `[N, D]` for N numbers; an odd last column is zero.
+    func callAsFunction(_ numbers: [Float]) -> Tensor {
+        let half = frequencies.count
+        return Tensor(shape: [numbers.count, width]) { target in
+            target.update(repeating: 0)
+            for (row, number) in numbers.enumerated() {
+                for i in 0..<half {
+                    target[row * width + i + (flips ? half : 0)] = sin(number * frequencies[i])
+                    target[row * width + i + (flips ? 0 : half)] = cos(number * frequencies[i])
+                }
+            }
+        }
+    }
+}
+
+/// Two linear layers with an activation between them (keys "linear_1", "linear_2").
+struct TimestepEmbedding: Sendable {
+    let first: Linear, second: Linear
+    let activation: Activation
+
+    init(_ w: Weights, from inputs: Int, to outputs: Int, activation: Activation) throws(CheckpointError) {
+        first = try Linear(w["linear_1"], inputs, outputs)
+        second = try Linear(w["linear_2"], outputs, outputs)
+        self.activation = activation
+    }
+
+    /// - Parameter x: `[B, Din]`. - Returns: `[B, Dout]`.
+    func callAsFunction(_ x: Tensor) -> Tensor { second(activation(first(x))) }
+}

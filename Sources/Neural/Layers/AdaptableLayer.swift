@@ -1,0 +1,41 @@
+import TensorCore
+
+/// What an adapter must know of the layer it is placed on.
+public enum AdaptableKind: Sendable, Equatable {
+    case linear(inputs: Int, outputs: Int)
+    /// A square kernel; the padding is the same on all four sides.
+    case convolution(inputs: Int, outputs: Int, kernel: Int, stride: Int, padding: Int)
+
+    public var inputs: Int {
+        switch self { case .linear(let inputs, _), .convolution(let inputs, _, _, _, _): inputs }
+    }
+    public var outputs: Int {
+        switch self { case .linear(_, let outputs), .convolution(_, let outputs, _, _, _): outputs }
+    }
+}
+
+/// A layer with a slot for adapters: `y = base(x) + Σ adapter.delta(x)`.
+public protocol AdaptableLayer: AnyObject, Sendable {
+    /// Module path in the model ("up_blocks.1.attentions.0.proj_in").
+    var path: String { get }
+    var kind: AdaptableKind { get }
+    var weight: Parameter { get }
+    var bias: Parameter? { get }
+    /// Set between steps by the session that owns the model.
+    var adapters: [any LayerAdapter] { get set }
+}
+
+/// Adds to a layer's output.
+public protocol LayerAdapter: AnyObject {
+    /// - Parameter x: the layer's input.
+    /// - Returns: what is added to the layer's output, of the output's shape.
+    func delta(_ x: Tensor) -> Tensor
+}
+
+extension AdaptableLayer {
+    /// `output + Σ adapter.delta(x)`.
+    @inline(__always)
+    func adapted(_ output: Tensor, for x: Tensor) -> Tensor {
+        adapters.reduce(output) { $0 + $1.delta(x) }
+    }
+}

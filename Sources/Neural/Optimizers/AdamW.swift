@@ -1,0 +1,121 @@
+import TensorCore
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101), torch's rule:
+/// `p ← p(1 − ηλ)`, `m ← β₁m + (1−β₁)g`, `v ← β₂v + (1−β₂)g²`, `p ← p − η/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)`.
+public struct AdamW: Optimizer {
+    /// Decay of the mean of gradients, default 0.9.
+    public var beta1: Double
+    /// Decay of the mean of squared gradients, default 0.999.
+    public var beta2: Double
+    /// Added to the denominator, default 1e-8.
+    public var epsilon: Double
+    /// λ, default 0.01.
+    public var weightDecay: Double
+
+    private struct Slot: Sendable {
+        var step = 0
+        var mean: [Float]
+        var square: [Float]
+        let shape: [Int]
+    }
+    private var slots: [String: Slot] = [:]
+
+    public init(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0.01) {
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.epsilon = epsilon
+        self.weightDecay = weightDecay
+    }
+
+    /// A parameter whose shape has changed since the last step (a LoRA resized to another rank) starts with fresh state.
+    public mutating func step(_ parameters: [Parameter], gradients: [Tensor], learningRates: [Float]) {
+        precondition(
+            parameters.count == gradients.count && parameters.count == learningRates.count,
+            "\(parameters.count) parameters, \(gradients.count) gradients, \(learningRates.count) learning rates")
+        for (index, parameter) in parameters.enumerated() {
+            let gradient = gradients[index], shape = parameter.value.shape
+            precondition(gradient.shape == shape, "\(parameter.name) \(shape) has a gradient \(gradient.shape)")
+            if slots[parameter.name]?.shape != shape {
+                let zeros = [Float](repeating: 0, count: parameter.value.count)
+                slots[parameter.name] = Slot(mean: zeros, square: zeros, shape: shape)
+            }
+            update(parameter, gradient, rate: Double(learningRates[index]), slot: &slots[parameter.name]!)
+        }
+    }
+
+    private func update(_ parameter: Parameter, _ gradient: Tensor, rate: Double, slot: inout Slot) {
+        slot.step += 1
+        let rule = AdamRule(
+            decay: Float(1 - rate * weightDecay), beta1: Float(1 - beta1), beta2: Float(beta2), square: Float(1 - beta2),
+            stepSize: Float(rate / (1 - pow(beta1, Double(slot.step)))),
+            correction: Float((1 - pow(beta2, Double(slot.step))).squareRoot()), epsilon: Float(epsilon))
+        slot.mean.withUnsafeMutableBufferPointer { mean in
+            slot.square.withUnsafeMutableBufferPointer { square in
+                gradient.withUnsafeFloats { gradient in
+                    parameter.update { rule.apply($0, gradient, mean, square) }
+                }
+            }
+        }
+    }
+
+    public var state: [(name: String, tensor: Tensor)] {
+        slots.sorted { $0.key < $1.key }.flatMap { name, slot in
+            [
+                ("\(name).exp_avg", Tensor(slot.mean, shape: slot.shape)),
+                ("\(name).exp_avg_sq", Tensor(slot.square, shape: slot.shape)),
+                ("\(name).step", Tensor([Float(slot.step)], shape: [1])),
+            ]
+        }
+    }
+
+    public mutating func restore(_ state: [String: Tensor]) throws(OptimizerError) {
+        var restored: [String: Slot] = [:]
+        for name in state.keys where !Self.suffixes.contains(where: name.hasSuffix) {
+            throw .unknownState(name, expected: Self.suffixes)
+        }
+        for (key, step) in state where key.hasSuffix(".step") {
+            let name = String(key.dropLast(".step".count))
+            guard let mean = state[name + ".exp_avg"] else { throw .missingState(name + ".exp_avg") }
+            guard let square = state[name + ".exp_avg_sq"] else { throw .missingState(name + ".exp_avg_sq") }
+            guard mean.shape == square.shape else {
+                throw .mismatchedShapes(name + ".exp_avg_sq", expected: mean.shape, found: square.shape)
+            }
+            guard step.count == 1 else { throw .mismatchedShapes(key, expected: [1], found: step.shape) }
+            restored[name] = Slot(step: Int(step.array[0]), mean: mean.array, square: square.array, shape: mean.shape)
+        }
+        guard restored.count * Self.suffixes.count == state.count else {
+            let orphan = state.keys.first { key in !restored.keys.contains { key.hasPrefix($0 + ".") } }
+            throw .missingState((orphan ?? "a parameter") + " without .step")
+        }
+        slots = restored
+    }
+
+    private static let suffixes = [".step", ".exp_avg", ".exp_avg_sq"]
+}
+
+/// One step's numbers, the same for every element of a parameter.
+private struct AdamRule {
+    /// `1 − ηλ`, `1 − β₁`, `β₂`, `1 − β₂`, `η/(1−β₁ᵗ)`, `√(1−β₂ᵗ)`, ε.
+    let decay: Float, beta1: Float, beta2: Float, square: Float, stepSize: Float, correction: Float, epsilon: Float
+
+    func apply(
+        _ parameter: UnsafeMutableBufferPointer<Float>, _ gradient: UnsafeBufferPointer<Float>,
+        _ mean: UnsafeMutableBufferPointer<Float>, _ squares: UnsafeMutableBufferPointer<Float>
+    ) {
+        guard let p = parameter.baseAddress, let g = gradient.baseAddress, let m = mean.baseAddress, let v = squares.baseAddress
+        else { return }
+        for i in 0..<parameter.count {
+            let mi = m[i] + beta1 * (g[i] - m[i])
+            let vi = v[i] * beta2 + square * (g[i] * g[i])
+            m[i] = mi
+            v[i] = vi
+            p[i] = p[i] * decay - stepSize * (mi / (vi.squareRoot() / correction + epsilon))
+        }
+    }
+}

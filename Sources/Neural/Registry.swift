@@ -1,0 +1,64 @@
+import Checkpoints
+import TensorCore
+
+/// How a tensor's axes in a checkpoint relate to those in memory.
+public enum WeightLayout: Sendable, Equatable {
+    /// The same in both.
+    case plain
+    /// `[Cout, Cin, kH, kW]` in the file, `[Cout, kH, kW, Cin]` in memory (channels last, as the pictures are).
+    case convolution
+}
+
+/// What a model consists of, in order of construction: its parameters, and its layers that take adapters.
+///
+/// It grows only while the model's constructor runs on one thread and is read afterwards, hence `@unchecked Sendable`.
+public final class Registry: @unchecked Sendable {
+    public struct Entry: Sendable {
+        /// The checkpoint key, as diffusers and transformers write it today.
+        public let key: String
+        public let parameter: Parameter
+        public let layout: WeightLayout
+    }
+
+    public private(set) var parameters: [Entry] = []
+    /// Linear and convolution layers by module path ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q").
+    public private(set) var adaptable: [(path: String, layer: any AdaptableLayer)] = []
+    private var keysRead: Set<String> = []
+
+    public init() {}
+
+    /// Number of weights (elements, not tensors).
+    public var parameterCount: Int { parameters.reduce(0) { $0 + $1.parameter.value.count } }
+
+    /// Bytes that the weights take in memory.
+    public var byteCount: Int { parameters.reduce(0) { $0 + $1.parameter.value.count * $1.parameter.value.dtype.byteSize } }
+
+    /// Makes every parameter trainable (widened to float32 first) or frozen.
+    public func setTrainable(_ trainable: Bool) {
+        for entry in parameters {
+            if trainable, entry.parameter.value.dtype != .float32 {
+                entry.parameter.value = entry.parameter.value.converted(to: .float32)
+            }
+            entry.parameter.isTrainable = trainable
+        }
+    }
+
+    /// The parameters as a checkpoint holds them: file layout, file keys, order of construction.
+    public func tensors() -> [(name: String, tensor: Tensor)] {
+        parameters.map { ($0.key, $0.layout.toFile($0.parameter.value)) }
+    }
+
+    /// Writes the parameters as a safetensors file.
+    ///
+    /// - Parameters:
+    ///   - dtype: precision in the file; nil keeps each tensor's own.
+    ///   - metadata: the header's `__metadata__`; diffusers and transformers ask for `format: pt`.
+    public func write(to path: String, dtype: DType? = nil, metadata: [String: String] = ["format": "pt"]) throws {
+        try SafetensorsWriter.write(tensors(), metadata: metadata, to: path, dtype: dtype)
+    }
+
+    func add(_ entry: Entry) { parameters.append(entry) }
+    func add(_ layer: any AdaptableLayer, at path: String) { adaptable.append((path, layer)) }
+    func markRead(_ key: String) { keysRead.insert(key) }
+    func hasRead(_ key: String) -> Bool { keysRead.contains(key) }
+}
