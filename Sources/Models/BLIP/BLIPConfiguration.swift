@@ -33,7 +33,7 @@ extension BLIP {
         /// Pixels along a side.
         public var imageSize = 384
         public var patchSize = 16
-        public var hiddenAct = Activation.gelu
+        public var hiddenAct = ActivationFunction.gelu
         public var layerNormEps: Double = 1e-5
 
         public init() {}
@@ -66,7 +66,7 @@ extension BLIP {
         public var numHiddenLayers = 12
         public var numAttentionHeads = 8
         public var maxPositionEmbeddings = 512
-        public var hiddenAct = Activation.gelu
+        public var hiddenAct = ActivationFunction.gelu
         public var layerNormEps: Double = 1e-12
         /// Starts every caption.
         public var bosTokenID = 30522

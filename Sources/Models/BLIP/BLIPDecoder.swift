@@ -10,7 +10,7 @@ struct BLIPTextDecoder: Sendable {
     let transform: Linear, transformNorm: LayerNorm
     /// Bias of the output layer, whose matrix is the word table.
     let outputBias: Parameter
-    let activation: Activation
+    let activation: ActivationFunction
 
     init(_ w: Weights, _ configuration: BLIP.Text) throws(CheckpointError) {
         let width = configuration.hiddenSize, epsilon = Float(configuration.layerNormEps)
@@ -102,7 +102,7 @@ struct BLIPTextDecoder: Sendable {
         let crossQuery: Linear, crossKey: Linear, crossValue: Linear, crossOutput: Linear, crossNorm: LayerNorm
         let first: Linear, second: Linear, finalNorm: LayerNorm
         let heads: Int
-        let activation: Activation
+        let activation: ActivationFunction
 
         init(_ w: Weights, _ configuration: BLIP.Text) throws(CheckpointError) {
             let width = configuration.hiddenSize, pictureWidth = configuration.encoderHiddenSize

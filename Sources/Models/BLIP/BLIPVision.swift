@@ -40,7 +40,7 @@ struct BLIPVisionEncoder: Sendable {
         let norm1: LayerNorm, qkv: Linear, projection: Linear
         let norm2: LayerNorm, first: Linear, second: Linear
         let heads: Int
-        let activation: Activation
+        let activation: ActivationFunction
 
         init(_ w: Weights, _ configuration: BLIP.Vision) throws(CheckpointError) {
             let width = configuration.hiddenSize, epsilon = Float(configuration.layerNormEps)

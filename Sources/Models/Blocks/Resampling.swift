@@ -5,16 +5,15 @@ import TensorCore
 /// Halves the resolution by a 3×3 convolution of stride 2 (key "conv").
 struct Downsample: Sendable {
     let conv: Conv2d
-    /// Without symmetric padding, one row below and one column to the right are added instead (the autoencoder's way).
-    let padsBottomRight: Bool
 
+    /// - Parameter padding: 1 on all sides, or 0, which adds a row below and a column to the right (the autoencoder's way).
     init(_ w: Weights, channels: Int, padding: Int) throws(CheckpointError) {
-        padsBottomRight = padding == 0
-        conv = try Conv2d(w["conv"], channels, channels, kernel: 3, stride: 2, padding: padding)
+        let sides = padding == 0 ? Padding(top: 0, left: 0, bottom: 1, right: 1) : Padding(padding)
+        conv = try Conv2d(w["conv"], channels, channels, kernel: 3, stride: 2, padding: sides)
     }
 
-    /// - Parameter x: `[B, H, W, C]`. - Returns: `[B, ⌈H/2⌉, ⌈W/2⌉, C]`; halves are rounded down when padded at the bottom right.
-    func callAsFunction(_ x: Tensor) -> Tensor { conv(padsBottomRight ? x.paddedBottomRight() : x) }
+    /// - Parameter x: `[B, H, W, C]`. - Returns: `[B, H', W', C]`, half the size (rounded up with padding on all sides, else down).
+    func callAsFunction(_ x: Tensor) -> Tensor { conv(x) }
 }
 
 /// Doubles the resolution by repeating cells, then a 3×3 convolution (key "conv").
@@ -22,7 +21,7 @@ struct Upsample: Sendable {
     let conv: Conv2d
 
     init(_ w: Weights, channels: Int) throws(CheckpointError) {
-        conv = try Conv2d(w["conv"], channels, channels, kernel: 3, padding: 1)
+        conv = try Conv2d(w["conv"], channels, channels, kernel: 3, padding: Padding(1))
     }
 
     /// - Parameters:
@@ -35,14 +34,5 @@ struct Upsample: Sendable {
             if y.shape[2] != size.width { y = y.sliced(axis: 2, from: 0, to: size.width) }
         }
         return conv(y)
-    }
-}
-
-extension Tensor {
-    /// `[B, H, W, C]` → `[B, H+1, W+1, C]` with zeros in the last row and column.
-    fileprivate func paddedBottomRight() -> Tensor {
-        let (batch, height, width, channels) = (shape[0], shape[1], shape[2], shape[3])
-        let tall = Tensor.concatenated([self, .zeros([batch, 1, width, channels])], axis: 1)
-        return Tensor.concatenated([tall, .zeros([batch, height + 1, 1, channels])], axis: 2)
     }
 }

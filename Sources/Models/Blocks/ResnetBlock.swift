@@ -9,18 +9,18 @@ struct ResnetBlock: Sendable {
     let timeProjection: Linear?
     let norm2: GroupNorm, conv2: Conv2d
     let shortcut: Conv2d?
-    let activation: Activation
+    let activation: ActivationFunction
 
     /// - Parameter time: width of the timestep embedding; nil for a block without one.
     init(
-        _ w: Weights, from inputs: Int, to outputs: Int, time: Int?, groups: Int, epsilon: Float, activation: Activation
+        _ w: Weights, from inputs: Int, to outputs: Int, time: Int?, groups: Int, epsilon: Float, activation: ActivationFunction
     ) throws(CheckpointError) {
         self.activation = activation
         norm1 = try GroupNorm(w["norm1"], groups: groups, channels: inputs, epsilon: epsilon)
-        conv1 = try Conv2d(w["conv1"], inputs, outputs, kernel: 3, padding: 1)
+        conv1 = try Conv2d(w["conv1"], inputs, outputs, kernel: 3, padding: Padding(1))
         timeProjection = if let time { try Linear(w["time_emb_proj"], time, outputs) } else { nil }
         norm2 = try GroupNorm(w["norm2"], groups: groups, channels: outputs, epsilon: epsilon)
-        conv2 = try Conv2d(w["conv2"], outputs, outputs, kernel: 3, padding: 1)
+        conv2 = try Conv2d(w["conv2"], outputs, outputs, kernel: 3, padding: Padding(1))
         shortcut = inputs == outputs ? nil : try Conv2d(w["conv_shortcut"], inputs, outputs, kernel: 1)
     }
 
@@ -41,7 +41,7 @@ struct ResnetBlock: Sendable {
 
 extension GroupNorm {
     /// Normalisation followed by an activation; SiLU is fused.
-    func callAsFunction(_ x: Tensor, then activation: Activation) -> Tensor {
+    func callAsFunction(_ x: Tensor, then activation: ActivationFunction) -> Tensor {
         switch activation {
         case .silu, .swish: thenSiLU(x)
         default: activation(self(x))

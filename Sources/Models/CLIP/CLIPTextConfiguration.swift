@@ -10,7 +10,7 @@ extension CLIPTextEncoder {
         public var numHiddenLayers = 12
         public var numAttentionHeads = 8
         public var maxPositionEmbeddings = 77
-        public var hiddenAct = Activation.quickGELU
+        public var hiddenAct = ActivationFunction.quickGELU
         public var layerNormEps: Double = 1e-5
         /// 2 in files older than mid 2023, whatever the vocabulary: the pooled state is then that of the largest id.
         public var eosTokenID = 49407

@@ -99,7 +99,7 @@ public final class CLIPTextEncoder: @unchecked Sendable {
         let norm2: LayerNorm
         let first: Linear, second: Linear
         let heads: Int
-        let activation: Activation
+        let activation: ActivationFunction
 
         init(_ w: Weights, _ configuration: Configuration) throws(CheckpointError) {
             let width = configuration.hiddenSize, inner = configuration.intermediateSize

@@ -40,9 +40,9 @@ struct SinusoidalEmbedding: Sendable {
 /// Two linear layers with an activation between them (keys "linear_1", "linear_2").
 struct TimestepEmbedding: Sendable {
     let first: Linear, second: Linear
-    let activation: Activation
+    let activation: ActivationFunction
 
-    init(_ w: Weights, from inputs: Int, to outputs: Int, activation: Activation) throws(CheckpointError) {
+    init(_ w: Weights, from inputs: Int, to outputs: Int, activation: ActivationFunction) throws(CheckpointError) {
         first = try Linear(w["linear_1"], inputs, outputs)
         second = try Linear(w["linear_2"], outputs, outputs)
         self.activation = activation

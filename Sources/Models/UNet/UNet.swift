@@ -29,7 +29,7 @@ public final class UNet: @unchecked Sendable {
         registry = w.registry
 
         convIn = try Conv2d(w["conv_in"], configuration.inChannels, widths[0], kernel: configuration.convInKernel,
-            padding: (configuration.convInKernel - 1) / 2)
+            padding: Padding((configuration.convInKernel - 1) / 2))
         timeSinusoids = SinusoidalEmbedding(width: widths[0], flips: configuration.flipSinToCos, shift: configuration.freqShift)
         timeEmbedding = try TimestepEmbedding(
             w["time_embedding"], from: widths[0], to: configuration.timeWidth, activation: configuration.actFn)
@@ -52,7 +52,7 @@ public final class UNet: @unchecked Sendable {
         normOut = try GroupNorm(
             w["conv_norm_out"], groups: configuration.normNumGroups, channels: widths[0], epsilon: Float(configuration.normEps))
         convOut = try Conv2d(w["conv_out"], widths[0], configuration.outChannels, kernel: configuration.convOutKernel,
-            padding: (configuration.convOutKernel - 1) / 2)
+            padding: Padding((configuration.convOutKernel - 1) / 2))
         try w.requireEveryKeyUsed()
     }
 

@@ -18,7 +18,7 @@ extension UNet {
         public var blockOutChannels = [320, 640, 1280, 1280]
         public var layersPerBlock: OneOrMany<Int> = 2
         public var downsamplePadding = 1
-        public var actFn = Activation.silu
+        public var actFn = ActivationFunction.silu
         public var normNumGroups = 32
         public var normEps: Double = 1e-5
         public var crossAttentionDim: OneOrMany<Int> = 1280

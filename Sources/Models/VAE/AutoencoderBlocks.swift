@@ -81,12 +81,12 @@ extension AutoencoderKL {
     }
 
     /// Pixels `[B, H, W, 3]` to moments `[B, h, w, 2Z]`.
-    struct Encoder: Sendable {
+    struct PixelEncoder: Sendable {
         let convIn: Conv2d, levels: [Level], middle: Middle, normOut: GroupNorm, convOut: Conv2d
 
         init(_ w: Weights, _ configuration: Configuration) throws(CheckpointError) {
             let widths = configuration.blockOutChannels, last = widths.count - 1
-            convIn = try Conv2d(w["conv_in"], configuration.inChannels, widths[0], kernel: 3, padding: 1)
+            convIn = try Conv2d(w["conv_in"], configuration.inChannels, widths[0], kernel: 3, padding: Padding(1))
             var levels: [Level] = []
             for i in 0...last {
                 levels.append(try Level(
@@ -96,7 +96,7 @@ extension AutoencoderKL {
             self.levels = levels
             middle = try Middle(w["mid_block"], configuration)
             normOut = try GroupNorm(w["conv_norm_out"], groups: configuration.normNumGroups, channels: widths[last], epsilon: epsilon)
-            convOut = try Conv2d(w["conv_out"], widths[last], 2 * configuration.latentChannels, kernel: 3, padding: 1)
+            convOut = try Conv2d(w["conv_out"], widths[last], 2 * configuration.latentChannels, kernel: 3, padding: Padding(1))
         }
 
         func callAsFunction(_ pixels: Tensor, recomputes: Bool) -> Tensor {
@@ -108,12 +108,12 @@ extension AutoencoderKL {
     }
 
     /// Latents `[B, h, w, Z]` to pixels `[B, H, W, 3]`.
-    struct Decoder: Sendable {
+    struct PixelDecoder: Sendable {
         let convIn: Conv2d, middle: Middle, levels: [Level], normOut: GroupNorm, convOut: Conv2d
 
         init(_ w: Weights, _ configuration: Configuration) throws(CheckpointError) {
             let widths = Array(configuration.blockOutChannels.reversed()), last = widths.count - 1
-            convIn = try Conv2d(w["conv_in"], configuration.latentChannels, widths[0], kernel: 3, padding: 1)
+            convIn = try Conv2d(w["conv_in"], configuration.latentChannels, widths[0], kernel: 3, padding: Padding(1))
             middle = try Middle(w["mid_block"], configuration)
             var levels: [Level] = []
             for i in 0...last {
@@ -123,7 +123,7 @@ extension AutoencoderKL {
             }
             self.levels = levels
             normOut = try GroupNorm(w["conv_norm_out"], groups: configuration.normNumGroups, channels: widths[last], epsilon: epsilon)
-            convOut = try Conv2d(w["conv_out"], widths[last], configuration.outChannels, kernel: 3, padding: 1)
+            convOut = try Conv2d(w["conv_out"], widths[last], configuration.outChannels, kernel: 3, padding: Padding(1))
         }
 
         func callAsFunction(_ latents: Tensor, recomputes: Bool) -> Tensor {

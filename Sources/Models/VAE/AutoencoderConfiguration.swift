@@ -9,7 +9,7 @@ extension AutoencoderKL {
         public var upBlockTypes = ["UpDecoderBlock2D"]
         public var blockOutChannels = [64]
         public var layersPerBlock = 1
-        public var actFn = Activation.silu
+        public var actFn = ActivationFunction.silu
         public var latentChannels = 4
         public var normNumGroups = 32
         /// Pixels of the pictures it was trained on.

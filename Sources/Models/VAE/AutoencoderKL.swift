@@ -11,7 +11,7 @@ public final class AutoencoderKL: @unchecked Sendable {
     /// Whether the backward pass recomputes each block instead of keeping its intermediate values.
     public var recomputes = false
 
-    let encoder: Encoder, decoder: Decoder
+    let encoder: PixelEncoder, decoder: PixelDecoder
     let quant: Conv2d?, postQuant: Conv2d?
 
     /// - Throws: `ConfigurationError` for parts that are not built here; `CheckpointError` for missing keys and other shapes.
@@ -20,8 +20,8 @@ public final class AutoencoderKL: @unchecked Sendable {
         let latents = configuration.latentChannels
         self.configuration = configuration
         registry = w.registry
-        encoder = try Encoder(w["encoder"], configuration)
-        decoder = try Decoder(w["decoder"], configuration)
+        encoder = try PixelEncoder(w["encoder"], configuration)
+        decoder = try PixelDecoder(w["decoder"], configuration)
         quant = configuration.useQuantConv ? try Conv2d(w["quant_conv"], 2 * latents, 2 * latents, kernel: 1) : nil
         postQuant = configuration.usePostQuantConv ? try Conv2d(w["post_quant_conv"], latents, latents, kernel: 1) : nil
         try w.requireEveryKeyUsed()

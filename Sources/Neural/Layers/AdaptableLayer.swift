@@ -3,8 +3,8 @@ import TensorCore
 /// What an adapter must know of the layer it is placed on.
 public enum AdaptableKind: Sendable, Equatable {
     case linear(inputs: Int, outputs: Int)
-    /// A square kernel; the padding is the same on all four sides.
-    case convolution(inputs: Int, outputs: Int, kernel: Int, stride: Int, padding: Int)
+    /// A square kernel.
+    case convolution(inputs: Int, outputs: Int, kernel: Int, stride: Int, padding: Padding)
 
     public var inputs: Int {
         switch self { case .linear(let inputs, _), .convolution(let inputs, _, _, _, _): inputs }

@@ -1,7 +1,7 @@
 import TensorCore
 
 /// Activations by the names that configuration files use.
-public enum Activation: String, Codable, Sendable, CaseIterable {
+public enum ActivationFunction: String, Codable, Sendable, CaseIterable {
     case silu, swish, relu, gelu
     /// `x · sigmoid(1.702 x)`, OpenAI CLIP's.
     case quickGELU = "quick_gelu"
