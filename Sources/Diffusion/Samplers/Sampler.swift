@@ -25,13 +25,11 @@ extension Sampler {
     /// - Parameters:
     ///   - shape: `[B, H, W, C]` in latent cells.
     ///   - noise: where the start and, for stochastic methods, each step take their randomness.
-    ///   - predict: the denoiser, guidance included: latents as it shall see them and a timestep in, its prediction out.
-    ///     What it throws ends the sampling (an interrupt, for one).
-    ///   - progress: called after each step with steps done and steps in all.
+    ///   - predict: the denoiser, guidance included: latents as it shall see them and a timestep in, its prediction out;
+    ///     called once for each of `timesteps`. What it throws ends the sampling (an interrupt, for one).
     /// - Returns: latents `[B, H, W, C]`, scaled as the denoiser sees them.
     public func sample(
-        _ shape: [Int], noise: inout LatentNoise, progress: (Int, Int) throws -> Void = { _, _ in },
-        predict: (_ x: Tensor, _ timestep: Float) throws -> Tensor
+        _ shape: [Int], noise: inout LatentNoise, predict: (_ x: Tensor, _ timestep: Float) throws -> Tensor
     ) rethrows -> Tensor {
         try withoutGradients {
             var sampler = self
@@ -39,7 +37,6 @@ extension Sampler {
             for (index, timestep) in timesteps.enumerated() {
                 let prediction = try predict(sampler.modelInput(x, index: index), timestep)
                 x = sampler.step(x, prediction: prediction, index: index, noise: &noise)
-                try progress(index + 1, timesteps.count)
             }
             return x
         }
