@@ -69,7 +69,7 @@ let package = Package(
                 "Lab", "Forge", "Kernel", "JupyterWire", "Models", "Neural", "TensorCore", "Training", "Diffusion", "Adapters", "Checkpoints",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            resources: [.copy("kernelspec")]),
+            resources: [.copy("logos")]),
 
         // Tests: a folder per target.
         .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),

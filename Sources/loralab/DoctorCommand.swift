@@ -10,7 +10,7 @@ struct DoctorCommand: ParsableCommand {
     }
 
     private var program: String {
-        "program      LoRALab \(LoRALab.version), \((try? KernelSpecification.executable) ?? "path unknown")"
+        "program      LoRALab \(LoRALab.version), \((try? KernelFolder.executable) ?? "path unknown")"
     }
 
     private var cores: String { "cores        \(ProcessInfo.processInfo.activeProcessorCount) active" }
@@ -26,7 +26,7 @@ struct DoctorCommand: ParsableCommand {
     }
 
     private var kernelspecs: [String] {
-        var places: [KernelSpecification.Place] = [.user]
+        var places: [KernelFolder.Place] = [.user]
         if let active = ProcessInfo.processInfo.environment["VIRTUAL_ENV"] { places.append(.prefix(active)) }
         places += [.prefix("/usr/local"), .prefix("/usr")]
         let found = places.map { $0.kernels.appendingPathComponent("loralab/kernel.json").path }

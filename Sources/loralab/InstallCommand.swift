@@ -21,7 +21,7 @@ struct PlaceOptions: ParsableArguments {
         }
     }
 
-    var place: KernelSpecification.Place {
+    var place: KernelFolder.Place {
         get throws {
             if let prefix { return .prefix(prefix) }
             return sysPrefix ? .prefix(try activePrefix()) : .user
@@ -57,7 +57,7 @@ struct InstallCommand: ParsableCommand {
     var displayName: String?
 
     func run() throws {
-        let folder = try KernelSpecification(name: options.name, displayName: displayName).install(in: options.place)
+        let folder = try KernelFolder(name: options.name, displayName: displayName).install(in: options.place)
         print("Kernel '\(options.name)' installed in \(folder.path)")
     }
 }
@@ -69,7 +69,7 @@ struct UninstallCommand: ParsableCommand {
     @OptionGroup var options: PlaceOptions
 
     func run() throws {
-        let folder = try KernelSpecification(name: options.name).uninstall(from: options.place)
+        let folder = try KernelFolder(name: options.name).uninstall(from: options.place)
         print("Removed \(folder.path)")
     }
 }

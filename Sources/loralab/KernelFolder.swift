@@ -1,4 +1,5 @@
 import Foundation
+import Kernel
 
 /// What a command could not do, in a sentence for the person who typed it.
 struct CommandError: Error, CustomStringConvertible {
@@ -7,7 +8,7 @@ struct CommandError: Error, CustomStringConvertible {
 }
 
 /// The folder `share/jupyter/kernels/NAME` through which Jupyter finds the kernel: kernel.json and logos.
-struct KernelSpecification {
+struct KernelFolder {
     var name: String
     var displayName: String?
 
@@ -35,29 +36,24 @@ struct KernelSpecification {
         get throws { try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") }
     }
 
-    /// The template folder that the build copies beside the program.
-    private static var template: URL {
+    /// The logos that the build copies beside the program.
+    private static var logos: URL {
         get throws {
-            let folder = URL(fileURLWithPath: try executable).deletingLastPathComponent()
-                .appendingPathComponent("LoRALab_loralab.resources/kernelspec")
-            guard FileManager.default.fileExists(atPath: folder.appendingPathComponent("kernel.json").path) else {
+            let folder = URL(fileURLWithPath: try executable).deletingLastPathComponent().appendingPathComponent("LoRALab_loralab.resources/logos")
+            guard FileManager.default.fileExists(atPath: folder.path) else {
                 throw CommandError("\(folder.path) is missing: the program was moved without the folders beside it, or needs building again.")
             }
             return folder
         }
     }
 
-    /// kernel.json as it will be written: the template with this program's path and names filled in.
-    func document() throws -> Data {
-        let template = try Data(contentsOf: Self.template.appendingPathComponent("kernel.json"))
-        guard var specification = try JSONSerialization.jsonObject(with: template) as? [String: Any],
-            let arguments = specification["argv"] as? [String]
-        else { throw CommandError("\(try Self.template.path)/kernel.json is damaged: build again.") }
-        let executable = try Self.executable
-        specification["argv"] = arguments.map { $0 == "{loralab}" ? executable : $0 }
-        if let displayName { specification["display_name"] = displayName }
-        return try JSONSerialization.data(
-            withJSONObject: specification, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
+    /// kernel.json's bytes, naming this program.
+    private func document() throws -> Data {
+        var specification = KernelSpecification(executable: try Self.executable)
+        if let displayName { specification.displayName = displayName }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return try encoder.encode(specification)
     }
 
     /// Writes the folder whole or not at all: into a hidden neighbour first, then renamed.
@@ -69,7 +65,7 @@ struct KernelSpecification {
         let target = kernels.appendingPathComponent(name), fresh = kernels.appendingPathComponent(".\(name)-\(getpid())")
         do {
             try files.createDirectory(at: kernels, withIntermediateDirectories: true)
-            try files.copyItem(at: Self.template, to: fresh)
+            try files.copyItem(at: Self.logos, to: fresh)
             defer { try? files.removeItem(at: fresh) }
             try document().write(to: fresh.appendingPathComponent("kernel.json"))
             if files.fileExists(atPath: target.path) { try files.removeItem(at: target) }
