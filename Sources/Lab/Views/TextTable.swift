@@ -1,11 +1,15 @@
 /// Rows of words: aligned columns in plain text, a table in HTML. Both say the same.
-struct TextTable {
-    var header: [String]
-    var rows: [[String]]
+package struct TextTable {
+    package var header: [String]
+    package var rows: [[String]]
     /// Columns to align at the right: numbers.
-    var numeric: Set<Int> = []
+    package var numeric: Set<Int>
 
-    var plain: String {
+    package init(header: [String], rows: [[String]], numeric: Set<Int> = []) {
+        (self.header, self.rows, self.numeric) = (header, rows, numeric)
+    }
+
+    package var plain: String {
         let widths = header.indices.map { column in (rows.map { $0[column].count } + [header[column].count]).max() ?? 0 }
         let lines = [header, widths.map { String(repeating: "─", count: $0) }] + rows
         return lines.map { cells in
@@ -17,7 +21,7 @@ struct TextTable {
         }.joined(separator: "\n")
     }
 
-    var html: String {
+    package var html: String {
         func row(_ cells: [String], _ tag: String) -> String {
             let inside = cells.enumerated().map { column, cell in
                 "<\(tag) style=\"text-align:\(numeric.contains(column) ? "right" : "left")\">\(cell.escapedForHTML)</\(tag)>"
@@ -36,7 +40,7 @@ struct TextTable {
 
 extension String {
     /// Safe inside an element and inside a quoted attribute: captions and file names come from downloaded data sets.
-    var escapedForHTML: String {
+    package var escapedForHTML: String {
         reduce(into: "") { text, character in
             switch character {
             case "&": text += "&amp;"

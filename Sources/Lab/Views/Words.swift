@@ -1,12 +1,12 @@
 import FoundationEssentials
 
 /// Numbers as people read them.
-enum Words {
+package enum Words {
     /// `1 picture`, `2 pictures`.
-    static func count(_ n: Int, _ one: String, _ many: String? = nil) -> String { "\(grouped(n)) \(n == 1 ? one : many ?? one + "s")" }
+    package static func count(_ n: Int, _ one: String, _ many: String? = nil) -> String { "\(grouped(n)) \(n == 1 ? one : many ?? one + "s")" }
 
     /// `1,234,567`.
-    static func grouped(_ n: Int) -> String {
+    package static func grouped(_ n: Int) -> String {
         let digits = String(n.magnitude)
         let groups = stride(from: digits.count, to: 0, by: -3).map { end in
             String(digits.dropFirst(max(0, end - 3)).prefix(end - max(0, end - 3)))
@@ -15,7 +15,7 @@ enum Words {
     }
 
     /// `9.4 MiB`, `812 KiB`.
-    static func bytes(_ n: Int) -> String {
+    package static func bytes(_ n: Int) -> String {
         let units = ["B", "KiB", "MiB", "GiB", "TiB"]
         var value = Double(n), unit = 0
         while value >= 1024, unit < units.count - 1 { (value, unit) = (value / 1024, unit + 1) }
@@ -23,7 +23,7 @@ enum Words {
     }
 
     /// `8 s`, `2 min 05 s`, `3 h 20 min`.
-    static func duration(_ seconds: Double) -> String {
+    package static func duration(_ seconds: Double) -> String {
         guard seconds.isFinite else { return "unknown" }
         let whole = Int(seconds.rounded())
         if whole < 60 { return "\(whole) s" }
@@ -32,7 +32,7 @@ enum Words {
     }
 
     /// `0.0834`: `places` digits after the point.
-    static func fixed(_ value: Double, _ places: Int) -> String {
+    package static func fixed(_ value: Double, _ places: Int) -> String {
         guard value.isFinite else { return value.isNaN ? "nan" : value < 0 ? "-inf" : "inf" }
         var scale = 1.0
         for _ in 0..<places { scale *= 10 }
@@ -44,7 +44,7 @@ enum Words {
     }
 
     /// A learning rate: `1e-4`, `2.5e-5`, `0.01`.
-    static func rate(_ value: Double) -> String {
+    package static func rate(_ value: Double) -> String {
         guard value != 0, value.magnitude < 0.01 else { return "\(value)" }
         var mantissa = value, exponent = 0
         while mantissa.magnitude < 0.9999995 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
