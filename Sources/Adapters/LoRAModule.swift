@@ -1,0 +1,126 @@
+import Neural
+import TensorCore
+
+/// Low-rank adaptation of one layer: `Δy = multiplier · (α / r) · B(A x)` – Hu et al. 2021, arXiv:2106.09685.
+///
+/// B starts at zero, so before the first step the adapted model equals the base model.
+public protocol LoRAModule: LayerAdapter, Sendable {
+    /// Kohya's name of the layer: `lora_unet_down_blocks_0_attentions_0_proj_in`.
+    var name: String { get }
+    /// The layer this adapts.
+    var layer: any AdaptableLayer { get }
+    /// A: `[r, in]`, or `[r, k, k, in]` for a convolution.
+    var down: Parameter { get }
+    /// B: `[out, r]`, or `[out, 1, 1, r]` for a convolution.
+    var up: Parameter { get }
+    var alpha: Float { get set }
+    /// Strength at which the adapter is applied; 1 while training.
+    var multiplier: Float { get set }
+}
+
+extension LoRAModule {
+    /// r.
+    public var rank: Int { down.value.shape[0] }
+    /// α / r.
+    public var scale: Float { alpha / Float(rank) }
+
+    /// B·A as matrices, without scale: `[out, k·k·in]` (k is 1 for a linear layer).
+    func product() -> Tensor {
+        withoutGradients { upMatrix.matmul(downMatrix) }
+    }
+
+    /// A as `[r, k·k·in]`.
+    var downMatrix: Tensor { down.value.reshaped([rank, -1]) }
+    /// B as `[out, r]`.
+    var upMatrix: Tensor { up.value.reshaped([-1, rank]) }
+
+    /// What the adapter adds to the layer's weight at multiplier 1, in the weight's own shape: `(α / r) · B A`.
+    public func weightDelta() -> Tensor {
+        withoutGradients { (product() * scale).reshaped(layer.weight.value.shape) }
+    }
+
+    /// Replaces both factors; shapes may have another rank.
+    func set(down newDown: Tensor, up newUp: Tensor, alpha newAlpha: Float) {
+        let unchanged = down.value.shape == newDown.shape
+        precondition(unchanged || newDown.shape.dropFirst() == down.value.shape.dropFirst(), "\(name): A \(newDown.shape) for \(down.value.shape)")
+        down.value = newDown
+        up.value = newUp
+        alpha = newAlpha
+    }
+}
+
+/// LoRA of a linear layer.
+///
+/// `alpha` and `multiplier` change between steps only, by the one session that owns the model; hence `@unchecked Sendable`.
+public final class LoRALinear: LoRAModule, @unchecked Sendable {
+    public let name: String
+    public let layer: any AdaptableLayer
+    public let down: Parameter, up: Parameter
+    public var alpha: Float
+    public var multiplier: Float = 1
+
+    init(name: String, layer: any AdaptableLayer, down: Tensor, up: Tensor, alpha: Float) {
+        self.name = name
+        self.layer = layer
+        self.down = Parameter("\(name).lora_down.weight", down, trainable: true)
+        self.up = Parameter("\(name).lora_up.weight", up, trainable: true)
+        self.alpha = alpha
+    }
+
+    /// - Parameter x: `[..., in]`. - Returns: `[..., out]`, to be added to the base output.
+    public func delta(_ x: Tensor) -> Tensor {
+        (x.linear(down.tensor) * (multiplier * scale)).linear(up.tensor)
+    }
+}
+
+/// LoRA of a convolution: A has the layer's own kernel, stride and padding, B is 1×1.
+///
+/// `alpha` and `multiplier` change between steps only, by the one session that owns the model; hence `@unchecked Sendable`.
+public final class LoRAConv: LoRAModule, @unchecked Sendable {
+    public let name: String
+    public let layer: any AdaptableLayer
+    public let down: Parameter, up: Parameter
+    public var alpha: Float
+    public var multiplier: Float = 1
+    private let stride: Int
+    private let padding: Padding
+
+    init(name: String, layer: any AdaptableLayer, stride: Int, padding: Padding, down: Tensor, up: Tensor, alpha: Float) {
+        self.name = name
+        self.layer = layer
+        self.stride = stride
+        self.padding = padding
+        self.down = Parameter("\(name).lora_down.weight", down, trainable: true)
+        self.up = Parameter("\(name).lora_up.weight", up, trainable: true)
+        self.alpha = alpha
+    }
+
+    /// - Parameter x: `[B, H, W, in]`. - Returns: `[B, H', W', out]`, to be added to the base output.
+    public func delta(_ x: Tensor) -> Tensor {
+        let hidden = x.conv2d(down.tensor, bias: nil, stride: stride, padding: padding)          // [B, H', W', r]
+        return (hidden * (multiplier * scale)).conv2d(up.tensor, bias: nil, padding: Padding(0))
+    }
+}
+
+/// The factors of one module as values: a snapshot's, or a file's. Layouts as in memory.
+public struct LoRAFactors: Sendable {
+    public var down: Tensor
+    public var up: Tensor
+    public var alpha: Float
+    public var rank: Int { down.shape[0] }
+
+    public init(down: Tensor, up: Tensor, alpha: Float) {
+        self.down = down
+        self.up = up
+        self.alpha = alpha
+    }
+}
+
+/// Makes the module that fits a layer's kind.
+func loRAModule(name: String, layer: any AdaptableLayer, factors: LoRAFactors) -> any LoRAModule {
+    switch layer.kind {
+    case .linear: LoRALinear(name: name, layer: layer, down: factors.down, up: factors.up, alpha: factors.alpha)
+    case .convolution(_, _, _, let stride, let padding):
+        LoRAConv(name: name, layer: layer, stride: stride, padding: padding, down: factors.down, up: factors.up, alpha: factors.alpha)
+    }
+}

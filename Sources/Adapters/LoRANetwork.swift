@@ -1,0 +1,155 @@
+import Checkpoints
+import Neural
+import TensorCore
+
+/// A LoRA for a whole model: one module for each adapted layer.
+///
+/// Made unattached; `attach` places the modules in the layers' slots, `detach` takes them out and leaves the base model as it
+/// was. Changes happen between steps, by the one session that owns the model; hence `@unchecked Sendable`.
+public final class LoRANetwork: @unchecked Sendable {
+    /// Text encoder first, then the UNet, each in the model's order.
+    public let modules: [any LoRAModule]
+    public private(set) var isAttached = false
+    private var multipliers: [AdapterPart: Float] = [:]
+
+    init(modules: [any LoRAModule]) { self.modules = modules }
+
+    /// A fresh adapter: A uniform in ±1/√fan_in, B zero.
+    /// - Parameters:
+    ///   - unet, textEncoder: the models' registries; nil for a part that is not loaded.
+    ///   - generator: draws A, module after module.
+    /// - Throws: `AdapterError` for a rank or alpha out of range, or when no layer is named by the targets.
+    public convenience init(
+        _ specification: LoRASpecification, unet: Registry?, textEncoder: Registry?, generator: inout TorchGenerator
+    ) throws(AdapterError) {
+        try specification.validate()
+        var chosen: [(AdapterPart, any AdaptableLayer, String)] = []
+        for (path, layer) in textEncoder?.adaptable ?? [] where specification.textEncoder.includes(path) {
+            chosen.append((.textEncoder, layer, path))
+        }
+        for (path, layer) in unet?.adaptable ?? [] where specification.unet.includes(path, layer.kind) {
+            chosen.append((.unet, layer, path))
+        }
+        guard !chosen.isEmpty else { throw .noTargets }
+        let modules = chosen.map { part, layer, path in
+            let rank = specification.rank, outputs = layer.kind.outputs
+            let factors = LoRAFactors(
+                down: Self.freshDown(layer.kind, rank: rank, generator: &generator),
+                up: .zeros(layer.kind.isLinear ? [outputs, rank] : [outputs, 1, 1, rank]), alpha: specification.effectiveAlpha)
+            return loRAModule(name: part.name(ofLayer: path), layer: layer, factors: factors)
+        }
+        self.init(modules: modules)
+    }
+
+    /// `kaiming_uniform_(a = √5)`: uniform in ±1/√(k·k·in).
+    static func freshDown(_ kind: AdaptableKind, rank: Int, generator: inout TorchGenerator) -> Tensor {
+        let kernel = kind.kernel, fanIn = kind.inputs * kernel * kernel
+        let bound = 1 / Float(fanIn).squareRoot()
+        let values = generator.uniform(rank * fanIn).map { $0 * 2 * bound - bound }
+        return Tensor(values, shape: kind.isLinear ? [rank, fanIn] : [rank, kernel, kernel, kind.inputs])
+    }
+
+    // MARK: Parts and parameters
+
+    public func modules(of part: AdapterPart) -> [any LoRAModule] { modules.filter { $0.part == part } }
+
+    /// What is trained: A and B of each module, in order.
+    public var parameters: [Parameter] { modules.flatMap { [$0.down, $0.up] } }
+
+    public func parameters(of part: AdapterPart) -> [Parameter] { modules(of: part).flatMap { [$0.down, $0.up] } }
+
+    public var parameterCount: Int { parameters.reduce(0) { $0 + $1.value.count } }
+
+    /// The largest rank and its alpha; a network read from a file may mix ranks.
+    public var rank: Int { modules.map(\.rank).max() ?? 0 }
+    public var alpha: Float { modules.max { $0.rank < $1.rank }?.alpha ?? 0 }
+    public var hasMixedRanks: Bool { Set(modules.map(\.rank)).count > 1 }
+
+    // MARK: In and out of the model
+
+    /// Places every module whose multiplier is not 0 in its layer's slot. Placing twice is placing once.
+    public func attach() {
+        detach()
+        isAttached = true
+        for module in modules where module.multiplier != 0 { module.layer.adapters.append(module) }
+    }
+
+    /// Takes the modules out; the model is the base model again (or carries what other networks left).
+    public func detach() {
+        isAttached = false
+        for module in modules { module.layer.adapters.removeAll { $0 === module } }
+    }
+
+    /// Strength per part; 0 takes a part out of the computation altogether.
+    public func setMultiplier(unet: Float, textEncoder: Float) {
+        for module in modules { module.multiplier = module.part == .unet ? unet : textEncoder }
+        if isAttached { attach() }
+    }
+
+    /// Runs `body` with other strengths, then puts the old ones back.
+    public func withMultiplier<R>(unet: Float, textEncoder: Float, _ body: () throws -> R) rethrows -> R {
+        let before = modules.map(\.multiplier)
+        setMultiplier(unet: unet, textEncoder: textEncoder)
+        defer {
+            for (module, multiplier) in zip(modules, before) { module.multiplier = multiplier }
+            if isAttached { attach() }
+        }
+        return try body()
+    }
+
+    // MARK: Snapshots
+
+    /// The adapter as it stands, by module name. Cheap: memory is shared until the next step writes.
+    public func snapshot() -> LoRASnapshot {
+        LoRASnapshot(factors: Dictionary(uniqueKeysWithValues: modules.map {
+            ($0.name, LoRAFactors(down: $0.down.value, up: $0.up.value, alpha: $0.alpha))
+        }))
+    }
+
+    /// Goes back to a snapshot of this network, its ranks and alphas included.
+    public func restore(_ snapshot: LoRASnapshot) {
+        for module in modules {
+            guard let factors = snapshot.factors[module.name] else { preconditionFailure("the snapshot has no \(module.name)") }
+            module.set(down: factors.down, up: factors.up, alpha: factors.alpha)
+        }
+    }
+
+    // MARK: Merging
+
+    /// Adds the adapter to the base weights: `W ← W + multiplier · (α/r) · B A`, in float32, stored in the weight's own precision.
+    /// - Parameter strength: further factor. The network should be detached afterwards, or it counts twice.
+    public func merge(strength: Float = 1) {
+        withoutGradients {
+            for module in modules where module.multiplier * strength != 0 {
+                let weight = module.layer.weight.value
+                let sum = weight.converted(to: .float32) + module.weightDelta() * (module.multiplier * strength)
+                module.layer.weight.value = sum.converted(to: weight.dtype)
+            }
+        }
+    }
+}
+
+extension LoRAModule {
+    public var part: AdapterPart { name.hasPrefix(AdapterPart.unet.rawValue) ? .unet : .textEncoder }
+}
+
+extension AdaptableKind {
+    var isLinear: Bool {
+        if case .linear = self { return true }
+        return false
+    }
+}
+
+/// All factors of a network at one moment.
+public struct LoRASnapshot: Sendable {
+    public let factors: [String: LoRAFactors]
+
+    public init(factors: [String: LoRAFactors]) { self.factors = factors }
+
+    /// Whether every number is finite.
+    public var isFinite: Bool {
+        factors.values.allSatisfy { f in
+            [f.down, f.up].allSatisfy { $0.withUnsafeFloats { $0.allSatisfy(\.isFinite) } }
+        }
+    }
+}
