@@ -29,6 +29,7 @@ let package = Package(
         system("CPNG", "libpng", "libpng-dev"),
         system("CEXIF", "libexif", "libexif-dev"),
         system("CJPEGLibrary", "libjpeg", "libjpeg-dev"),
+        system("CWebP", "libwebpdemux", "libwebp-dev"),
 
         // Numbers.
         .target(name: "CCompute", cSettings: [.unsafeFlags(["-O3"])]),          // vectorised loops, run-time dispatch
@@ -37,8 +38,8 @@ let package = Package(
         .target(name: "Neural", dependencies: ["TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
 
         // Pictures.
-        .target(name: "CImaging", dependencies: ["CPNG", "CJPEGLibrary", "CEXIF"]),  // setjmp-safe decoding of PNG and JPEG
-        .target(name: "Imaging", dependencies: ["CImaging"], swiftSettings: numeric),
+        .target(name: "CImaging", dependencies: ["CPNG", "CJPEGLibrary", "CWebP", "CEXIF"]),  // setjmp-safe reading of picture files
+        .target(name: "Imaging", dependencies: ["CImaging"]),                   // pixels, files, resizing
         .target(name: "Plotting", dependencies: ["Imaging", "CCairo"]),         // figures, contact sheets, grids
         .target(name: "Scenes", dependencies: ["Imaging"], swiftSettings: numeric),  // the 3D icon renderer and its captions
 
