@@ -14,6 +14,7 @@
 #include "reduce.h"
 #include "norms.h"
 #include "move.h"
+#include "tile.h"
 #include "gemm.h"
 #include "convolution.h"
 #include "attention.h"

@@ -1,43 +1,118 @@
-// Matrix products.
+// Matrix products, in blocks that stay in the second-level cache. Each element of C adds its terms in the same order whatever the
+// blocks are.
+
+enum {
+    depthBlock = 256,      // terms summed in registers between visits to C
+    columnPanels = 4,      // panels of B packed at a time
+    smallestRowBlock = 64
+};
 
 typedef struct {
-    bool transA, transB;
+    bool transA, transB, packA;
+    cc_dtype typeB;
     ptrdiff_t M, N, K, lda, ldb, ldc, strideA, strideB, strideC;
+    ptrdiff_t rowBlock, rowBlocks, columnBlocks;
     float alpha, beta;
     const float *A;
-    const float *B;
+    const void *B;
     float *C;
     const float *bias;
+    panels_t panels;
 } gemm_t;
 
-/// Items are rows of C, product after product.
-BODY(gemm_body, gemm_t) {
-    for (ptrdiff_t item = begin; item < end; item++) {
-        ptrdiff_t product = item / t->M, i = item % t->M;
-        const float *A = t->A + product * t->strideA, *B = t->B + product * t->strideB;
-        float *C = t->C + product * t->strideC + i * t->ldc;
-        for (ptrdiff_t j = 0; j < t->N; j++) C[j] = (t->beta == 0 ? 0 : t->beta * C[j]) + (t->bias ? t->bias[j] : 0);
-        for (ptrdiff_t k = 0; k < t->K; k++) {
-            float a = t->alpha * (t->transA ? A[k * t->lda + i] : A[i * t->lda + k]);
-            if (t->transB) for (ptrdiff_t j = 0; j < t->N; j++) C[j] += a * B[j * t->ldb + k];
-            else for (ptrdiff_t j = 0; j < t->N; j++) C[j] += a * B[k * t->ldb + j];
+/// All tiles of `rows` rows of C against one panel of B, over `depth` terms.
+static void gemm_panel(tile_t *tile, ptrdiff_t rows, ptrdiff_t vectors, bool columnsA, ptrdiff_t rowStep) {
+    const tile_function *functions = columnsA ? tilesByColumns[vectors] : tilesByRows[vectors];
+    ptrdiff_t most = tileRows[vectors];
+    const float *a = tile->a;
+    float *c = tile->c;
+    for (ptrdiff_t i = 0; i < rows; i += most) {
+        tile->a = a + i * rowStep;
+        tile->c = c + i * tile->ldc;
+        functions[smaller(most, rows - i)](tile);
+    }
+    tile->a = a;
+    tile->c = c;
+}
+
+static void scale_block(const gemm_t *t, float *C, ptrdiff_t rows, ptrdiff_t columns, float factor) {
+    for (ptrdiff_t i = 0; i < rows; i++) for (ptrdiff_t j = 0; j < columns; j++) C[i * t->ldc + j] = factor == 0 ? 0 : C[i * t->ldc + j] * factor;
+}
+
+/// One block of C: `rows` from `row`, panels `firstPanel ..< lastPanel`.
+static void gemm_block(const gemm_t *t, const float *A, const void *B, float *C, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t firstPanel,
+                       ptrdiff_t lastPanel, float *scratch) {
+    ptrdiff_t firstColumn = first_vector(&t->panels, firstPanel) * LANES, lastColumn = smaller(t->N, first_vector(&t->panels, lastPanel) * LANES);
+    float *packedA = scratch + depthBlock * columnPanels * tileVectors * LANES;
+    if (t->beta != 0 && t->beta != 1) scale_block(t, C + row * t->ldc + firstColumn, rows, lastColumn - firstColumn, t->beta);
+    for (ptrdiff_t k = 0; k < t->K; k += depthBlock) {
+        ptrdiff_t depth = smaller(depthBlock, t->K - k);
+        const float *a = t->transA ? A + k * t->lda + row : A + row * t->lda + k;
+        ptrdiff_t aStride = t->lda;
+        if (t->packA) {
+            for (ptrdiff_t i = 0; i < rows; i++) memcpy(packedA + i * (depthBlock + 16), a + i * t->lda, (size_t)depth * sizeof(float));
+            a = packedA;
+            aStride = depthBlock + 16;
+        }
+        float *packed = scratch;
+        for (ptrdiff_t p = firstPanel; p < lastPanel; p++) {
+            ptrdiff_t vectors = vectors_of(&t->panels, p), width = vectors * LANES, column = first_vector(&t->panels, p) * LANES, n = columns_of(&t->panels, p);
+            if (t->transB) pack_transposed(n, depth, advanced(B, t->typeB, column * t->ldb + k), t->typeB, t->ldb, packed, width);
+            else pack_rows(n, depth, advanced(B, t->typeB, k * t->ldb + column), t->typeB, t->ldb, packed, width);
+            tile_t tile = {.a = a, .b = packed, .aStride = aStride, .bStep = width, .outer = 1, .segments = 1, .length = depth,
+                           .c = C + row * t->ldc + column, .bias = k == 0 && t->bias ? t->bias + column : NULL, .ldc = t->ldc, .columns = n,
+                           .alpha = t->alpha, .accumulate = k > 0 || t->beta != 0};
+            gemm_panel(&tile, rows, vectors, t->transA, t->transA ? 1 : aStride);
         }
     }
+}
+
+/// Items are blocks of C, product after product.
+BODY(gemm_body, gemm_t) {
+    float *scratch = scratch_take(depthBlock * columnPanels * tileVectors * LANES + (t->packA ? t->rowBlock * (depthBlock + 16) : 0));
+    for (ptrdiff_t item = begin; item < end; item++) {
+        ptrdiff_t product = item / (t->rowBlocks * t->columnBlocks), block = item % (t->rowBlocks * t->columnBlocks);
+        ptrdiff_t row = block % t->rowBlocks * t->rowBlock, panel = block / t->rowBlocks * columnPanels;
+        gemm_block(t, t->A + product * t->strideA, advanced(t->B, t->typeB, product * t->strideB), t->C + product * t->strideC, row,
+                   smaller(t->rowBlock, t->M - row), panel, smaller(t->panels.count, panel + columnPanels), scratch);
+    }
+    scratch_release(scratch);
+}
+
+/// C = beta·C + bias: what is left when there are no terms.
+static void gemm_without_terms(const gemm_t *t, ptrdiff_t count) {
+    for (ptrdiff_t product = 0; product < count; product++) for (ptrdiff_t i = 0; i < t->M; i++) for (ptrdiff_t j = 0; j < t->N; j++) {
+        float *c = t->C + product * t->strideC + i * t->ldc + j;
+        *c = (t->beta == 0 ? 0 : t->beta * *c) + (t->bias ? t->bias[j] : 0);
+    }
+}
+
+static void gemm_products(gemm_t *t, ptrdiff_t count) {
+    if (t->M == 0 || t->N == 0 || count == 0) return;
+    if (t->K == 0) { gemm_without_terms(t, count); return; }
+    t->panels = panels_of(t->N);
+    t->columnBlocks = ceil_div(t->panels.count, columnPanels);
+    // Packing B costs as much as a few rows of C: blocks have many rows, but there are enough of them to share out.
+    ptrdiff_t wanted = ceil_div(4 * cc_threads(), count * t->columnBlocks);
+    t->rowBlock = larger(smallestRowBlock, smaller(512, ceil_div(ceil_div(t->M, wanted), mostTileRows) * mostTileRows));
+    t->rowBlocks = ceil_div(t->M, t->rowBlock);
+    // Rows a power of two apart fall on the same cache lines.
+    t->packA = !t->transA && t->lda % 256 == 0 && t->N >= 64;
+    ptrdiff_t cost = smaller(t->rowBlock, t->M) * smaller(t->N, columnPanels * tileVectors * LANES) * t->K;
+    cc_parallel_for(count * t->rowBlocks * t->columnBlocks, larger(1, 200000 / larger(cost, 1)), gemm_body, t);
 }
 
 static void gemm_batched(ptrdiff_t count, bool transA, bool transB, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, float alpha, const float *A,
                          ptrdiff_t lda, ptrdiff_t strideA, const float *B, ptrdiff_t ldb, ptrdiff_t strideB, float beta, float *C,
                          ptrdiff_t ldc, ptrdiff_t strideC) {
-    gemm_t t = {transA, transB, M, N, K, lda, ldb, ldc, strideA, strideB, strideC, alpha, beta, A, B, C, NULL};
-    cc_parallel_for(count * M, row_grain(N * larger(K, 1)), gemm_body, &t);
+    gemm_t t = {.transA = transA, .transB = transB, .typeB = CC_F32, .M = M, .N = N, .K = K, .lda = lda, .ldb = ldb, .ldc = ldc, .strideA = strideA,
+                .strideB = strideB, .strideC = strideC, .alpha = alpha, .beta = beta, .A = A, .B = B, .C = C};
+    gemm_products(&t, count);
 }
 
 static void gemm(bool transA, bool transB, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, float alpha, const float *A, ptrdiff_t lda,
                  const void *B, cc_dtype typeB, ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc, const float *bias) {
-    ptrdiff_t rowsB = transB ? N : K, columnsB = transB ? K : N;
-    float *wide = typeB == CC_F32 || rowsB == 0 || columnsB == 0 ? NULL : scratch_take(rowsB * columnsB);
-    for (ptrdiff_t r = 0; r < rowsB && wide; r++) widen(columnsB, advanced(B, typeB, r * ldb), typeB, wide + r * columnsB);
-    gemm_t t = {transA, transB, M, N, K, lda, wide ? columnsB : ldb, ldc, 0, 0, 0, alpha, beta, A, wide ? wide : B, C, bias};
-    cc_parallel_for(M, row_grain(N * larger(K, 1)), gemm_body, &t);
-    scratch_release(wide);
+    gemm_t t = {.transA = transA, .transB = transB, .typeB = typeB, .M = M, .N = N, .K = K, .lda = lda, .ldb = ldb, .ldc = ldc, .alpha = alpha,
+                .beta = beta, .A = A, .B = B, .C = C, .bias = bias};
+    gemm_products(&t, 1);
 }
