@@ -5,7 +5,7 @@ extension BLIP {
     public struct Configuration: Codable, Equatable, Sendable {
         public var vision = Vision()
         public var text = Text()
-        public var architectures: [String]? = ["BlipForConditionalGeneration"]
+        public var architectures = ["BlipForConditionalGeneration"]
         public var modelType = "blip"
 
         public init() {}
@@ -18,7 +18,7 @@ extension BLIP {
             let c = try decoder.container(keyedBy: CodingKeys.self)
             try c.read(.vision, into: &vision)
             try c.read(.text, into: &text)
-            try c.readOptional(.architectures, into: &architectures)
+            try c.read(.architectures, into: &architectures)
             try c.read(.modelType, into: &modelType)
             text.encoderHiddenSize = vision.hiddenSize                   // as BlipConfig does, whatever the file says
         }

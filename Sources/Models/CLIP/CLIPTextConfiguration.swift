@@ -15,7 +15,7 @@ extension CLIPTextEncoder {
         /// 2 in files older than mid 2023, whatever the vocabulary: the pooled state is then that of the largest id.
         public var eosTokenID = 49407
         /// `CLIPTextModelWithProjection` projects the pooled state.
-        public var architectures: [String]? = ["CLIPTextModel"]
+        public var architectures = ["CLIPTextModel"]
         public var modelType = "clip_text_model"
 
         public init() {}
@@ -39,11 +39,11 @@ extension CLIPTextEncoder {
             try c.read(.hiddenAct, into: &hiddenAct)
             try c.read(.layerNormEps, into: &layerNormEps)
             try c.read(.eosTokenID, into: &eosTokenID)
-            try c.readOptional(.architectures, into: &architectures)
+            try c.read(.architectures, into: &architectures)
             try c.read(.modelType, into: &modelType)
         }
 
-        var projects: Bool { architectures?.contains("CLIPTextModelWithProjection") ?? false }
+        var projects: Bool { architectures.contains("CLIPTextModelWithProjection") }
 
         func validate() throws(ConfigurationError) {
             try requirePositive([("vocab_size", [vocabSize]), ("hidden_size", [hiddenSize]), ("intermediate_size", [intermediateSize]),

@@ -39,10 +39,8 @@ public final class UNet: @unchecked Sendable {
             let attends = try Self.attends(configuration.downBlockTypes[i], ["CrossAttnDownBlock2D", "DownBlock2D"], "down_block_types")
             return try builder.down(w["down_blocks"][i], from: widths[max(i - 1, 0)], level, attends: attends, halves: i < last)
         }
-        midBlock = try configuration.midBlockType.map { type in
-            let attends = try Self.attends(type, ["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"], "mid_block_type")
-            return try builder.middle(w["mid_block"], levels[last], attends: attends)
-        }
+        midBlock = configuration.midBlockType == .absent ? nil
+            : try builder.middle(w["mid_block"], levels[last], attends: configuration.midBlockType == .crossAttention)
         upBlocks = try levels.reversed().enumerated().map { i, level in
             let attends = try Self.attends(configuration.upBlockTypes[i], ["CrossAttnUpBlock2D", "UpBlock2D"], "up_block_types")
             return try builder.up(

@@ -11,8 +11,7 @@ extension UNet {
         public var flipSinToCos = true
         public var freqShift: Double = 0
         public var downBlockTypes = ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]
-        /// `UNetMidBlock2DCrossAttn`, `UNetMidBlock2D`, or nil for none.
-        public var midBlockType: String? = "UNetMidBlock2DCrossAttn"
+        public var midBlockType = MidBlockType.crossAttention
         public var upBlockTypes = ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]
         public var onlyCrossAttention: OneOrMany<Bool> = false
         public var blockOutChannels = [320, 640, 1280, 1280]
@@ -63,7 +62,7 @@ extension UNet {
             try c.read(.flipSinToCos, into: &flipSinToCos)
             try c.read(.freqShift, into: &freqShift)
             try c.read(.downBlockTypes, into: &downBlockTypes)
-            try c.readOptional(.midBlockType, into: &midBlockType)
+            if c.contains(.midBlockType) { midBlockType = try c.decode(MidBlockType.self, forKey: .midBlockType) }
             try c.read(.upBlockTypes, into: &upBlockTypes)
             try c.read(.onlyCrossAttention, into: &onlyCrossAttention)
             try c.read(.blockOutChannels, into: &blockOutChannels)
@@ -95,6 +94,30 @@ extension UNet {
             ("time_cond_proj_dim", []), ("attention_type", [.string("default")]), ("class_embeddings_concat", [.bool(false)]),
             ("mid_block_only_cross_attention", [.bool(false)]), ("cross_attention_norm", []),
         ]
+    }
+}
+
+extension UNet {
+    /// The block below the lowest level; null in the file means that there is none.
+    public enum MidBlockType: String, Codable, Sendable {
+        case crossAttention = "UNetMidBlock2DCrossAttn"
+        case plain = "UNetMidBlock2D"
+        case absent = "null"
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if container.decodeNil() { self = .absent; return }
+            let name = try container.decode(String.self)
+            guard let type = MidBlockType(rawValue: name), type != .absent else {
+                throw ConfigurationError.unsupported(key: "mid_block_type", value: name, supported: "\(Self.crossAttention.rawValue), \(Self.plain.rawValue), null")
+            }
+            self = type
+        }
+
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.singleValueContainer()
+            if self == .absent { try container.encodeNil() } else { try container.encode(rawValue) }
+        }
     }
 }
 

@@ -50,6 +50,11 @@ public struct DiagonalGaussian: Sendable {
     /// `[B, h, w, Z]`, kept in -30...20.
     public let logVariance: Tensor
 
+    public init(mean: Tensor, logVariance: Tensor) {
+        self.mean = mean
+        self.logVariance = logVariance
+    }
+
     /// `mean + exp(logVariance / 2) · noise`.
     public func sample(noise: Tensor) -> Tensor { mean + (logVariance * 0.5).exp() * noise }
 
