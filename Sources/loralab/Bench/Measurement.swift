@@ -78,11 +78,11 @@ private struct Ticks {
         let hertz = Double(sysconf(Int32(_SC_CLK_TCK)))
         let line = (try? String(contentsOfFile: "/proc/stat", encoding: .utf8))?.split(separator: "\n").first ?? ""
         let v = line.split(separator: " ").dropFirst().compactMap { Double($0) } + [Double](repeating: 0, count: 8)
-        var times = tms()
-        let clock = times_(&times)
+        var spent = tms()
+        let clock = times(&spent)
         return Ticks(
             busy: (v[0] + v[1] + v[2] + v[5] + v[6]) / hertz, stolen: v[7] / hertz,
-            own: Double(times.tms_utime + times.tms_stime) / hertz, wall: Double(clock) / hertz)
+            own: Double(spent.tms_utime + spent.tms_stime) / hertz, wall: Double(clock) / hertz)
     }
 
     /// Cores in use by this process, by others, and withheld by the host, on average since `start`.
@@ -90,6 +90,4 @@ private struct Ticks {
         let wall = max(self.wall - start.wall, 1e-9), mine = own - start.own
         return (mine / wall, max(0, busy - start.busy - mine) / wall, (stolen - start.stolen) / wall)
     }
-
-    private static func times_(_ buffer: inout tms) -> clock_t { Glibc.times(&buffer) }
 }

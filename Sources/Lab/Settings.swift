@@ -1,0 +1,125 @@
+import Kernel
+import TOMLKit
+
+/// What a user asked for, by Kohya's names: read and checked one by one, not applied yet.
+public struct Settings: Sendable, Equatable {
+    /// Canonical name → values, several for a repeatable setting.
+    private(set) var values: [String: [OptionValue]] = [:]
+    /// Keys of Kohya's files that mean nothing here, with the reason.
+    private(set) var ignored: [(key: String, reason: String)] = []
+
+    public init() {}
+
+    public static func == (a: Settings, b: Settings) -> Bool { a.values == b.values && a.ignored.map(\.key) == b.ignored.map(\.key) }
+
+    /// The options that a magic's line gave.
+    init(_ call: MagicCall, of table: [OptionSpecification]) throws {
+        for option in table where call.given.contains(option.name) {
+            let texts = call.strings(option.name)
+            if case .list = option.kind {
+                try set(option, to: texts.joined(separator: ","))
+            } else {
+                for text in texts { try set(option, to: text) }
+            }
+        }
+    }
+
+    /// `key=value`, as `%set` takes them; a key alone switches a flag on.
+    init(assignments: [String], of table: [OptionSpecification]) throws {
+        for assignment in assignments {
+            let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            let option = try Self.option(named: parts[0], in: table)
+            guard parts.count == 2 || option.kind == .flag else {
+                throw LabError.invalid("\(parts[0]) needs a value: \(option.kind.expectation)", wayOut: "Write \(option.name)=value, without blanks.")
+            }
+            try set(option, to: parts.count == 2 ? parts[1] : "true")
+        }
+    }
+
+    /// Kohya's training TOML: sections are only for the eye, all keys are one flat list (sd-scripts' `--config_file`).
+    ///
+    /// - Throws: `LabError.toml` with the line for text that is no TOML, `.unknownKey` with the nearest, `MagicError` for a value out of range.
+    init(toml text: String, of table: [OptionSpecification]) throws {
+        let document: TOMLTable
+        do {
+            document = try TOMLTable(string: text)
+        } catch let error as TOMLParseError {
+            throw LabError.toml(error.description, line: error.source.begin.line)
+        }
+        try read(document, table)
+    }
+
+    private mutating func read(_ table: TOMLTable, _ options: [OptionSpecification]) throws {
+        for key in table.keys.sorted() {
+            guard let value = table[key] else { continue }
+            if let section = value.table {
+                try read(section, options)
+            } else if let reason = KohyaNames.ignored[key] {
+                ignored.append((key, reason))
+            } else {
+                let option = try Self.option(named: key, in: options)
+                for text in try Self.texts(of: value, key: key, kind: option.kind) { try set(option, to: text) }
+            }
+        }
+    }
+
+    /// A TOML value as the user would have typed it; an array is a list, or several values of a repeatable setting.
+    private static func texts(of value: TOMLValueConvertible, key: String, kind: ValueKind) throws -> [String] {
+        if let array = value.array {
+            let elements = try array.flatMap { try texts(of: $0, key: key, kind: kind) }
+            if case .list = kind { return [elements.joined(separator: ",")] }
+            return elements
+        }
+        if let text = value.string { return [text] }
+        if let whole = value.int { return [String(whole)] }
+        if let number = value.double { return [String(number)] }
+        if let isOn = value.bool { return [String(isOn)] }
+        throw LabError.toml("\(key) is neither text, number, true or false, nor a list of these", line: nil)
+    }
+
+    static func option(named name: String, in table: [OptionSpecification]) throws -> OptionSpecification {
+        func plain(_ text: String) -> String { text.lowercased().replacing("-", with: "_") }
+        let wanted = plain(name)
+        if let found = table.first(where: { ([$0.name] + $0.aliases).map(plain).contains(wanted) }) { return found }
+        throw LabError.unknownKey(name, nearest: nearestName(to: name, among: table.flatMap { [$0.name] + $0.aliases }))
+    }
+
+    private mutating func set(_ option: OptionSpecification, to text: String) throws {
+        let value = try option.kind.value(of: text, named: option.aliases.first ?? option.name, at: option.name)
+        if option.isRepeatable { values[option.name, default: []].append(value) } else { values[option.name] = [value] }
+    }
+
+    // MARK: Reading
+
+    public var isEmpty: Bool { values.isEmpty }
+    public func isGiven(_ name: String) -> Bool { values[name] != nil }
+    func text(_ name: String) -> String? { values[name]?.first?.text }
+    func texts(_ name: String) -> [String]? { values[name]?.map(\.text) }
+    func flag(_ name: String) -> Bool? { values[name]?.first.map { $0 == .flag(true) } }
+
+    func integer(_ name: String) -> Int? {
+        if case .integer(let value)? = values[name]?.first { return value }
+        return nil
+    }
+
+    func number(_ name: String) -> Double? {
+        switch values[name]?.first {
+        case .number(let value)?: value
+        case .integer(let value)?: Double(value)
+        default: nil
+        }
+    }
+
+    /// These, and over them what `other` says.
+    public func merging(_ other: Settings) -> Settings {
+        var merged = self
+        merged.values.merge(other.values) { _, new in new }
+        merged.ignored += other.ignored
+        return merged
+    }
+
+    /// `learning_rate = 0.0001`, one a line, in the table's order.
+    func lines(_ table: [OptionSpecification]) -> [String] {
+        table.compactMap { option in values[option.name].map { "\(option.name) = \($0.map(\.text).joined(separator: ", "))" } }
+    }
+}

@@ -1,0 +1,57 @@
+import Adapters
+import Diffusion
+import Models
+import Neural
+import TensorCore
+
+/// One LoRA training step of a small UNet, over and over: noise, forward, backward, AdamW.
+///
+/// The network, the batch and the adapter are those of the PyTorch peer's job of the same name: 128×128 pixels (16×16 latent cells), context 77×256,
+/// rank 8 on queries, keys, values and outputs of all attentions, AdamW 1e-4.
+struct TinyTrain {
+    let batch: Int
+    private let unet: UNet
+    private let network: LoRANetwork
+    private let latents: Tensor, context: Tensor        // [B, 16, 16, 4], [B, 77, 256]
+    private let schedule: NoiseSchedule
+    private var optimizer = AdamW()
+    private var generator: TorchGenerator
+
+    private static let cells = 16, tokens = 77, width = 256
+
+    init(batch: Int, rank: Int) throws {
+        var configuration = UNet.Configuration()
+        configuration.sampleSize = .one(Self.cells)
+        configuration.blockOutChannels = [64, 128, 256]
+        configuration.downBlockTypes = ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]
+        configuration.upBlockTypes = ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]
+        configuration.crossAttentionDim = .one(Self.width)
+        generator = TorchGenerator(seed: 0)
+        unet = try UNet(configuration: configuration, weights: Weights(FreshWeights(seed: 0)))
+        network = try LoRANetwork(
+            LoRASpecification(rank: rank, alpha: Float(rank), unet: .attention), unet: unet.registry, textEncoder: nil, generator: &generator)
+        network.attach()
+        latents = Self.normal([batch, Self.cells, Self.cells, 4], &generator)
+        context = Self.normal([batch, Self.tokens, Self.width], &generator)
+        schedule = NoiseSchedule()
+        self.batch = batch
+    }
+
+    var trainable: Int { network.parameterCount }
+
+    /// One step; returns the loss.
+    @discardableResult
+    mutating func step() -> Float {
+        let timesteps = (0..<batch).map { _ in generator.integer(below: schedule.trainTimesteps) }
+        let noise = Self.normal(latents.shape, &generator)
+        let noisy = schedule.addNoise(latents, noise: noise, timesteps: timesteps)
+        let loss = unet(noisy, timesteps: timesteps.map(Float.init), context: context).meanSquaredError(noise)
+        let parameters = network.parameters
+        optimizer.step(parameters, gradients: gradients(of: loss, for: parameters.map { $0.tensor }), learningRate: 1e-4)
+        return loss.item()
+    }
+
+    private static func normal(_ shape: [Int], _ generator: inout TorchGenerator) -> Tensor {
+        Tensor(shape: shape) { generator.fillNormal($0) }
+    }
+}
