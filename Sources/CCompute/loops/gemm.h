@@ -20,21 +20,6 @@ typedef struct {
     panels_t panels;
 } gemm_t;
 
-/// All tiles of `rows` rows of C against one panel of B, over `depth` terms.
-static void gemm_panel(tile_t *tile, ptrdiff_t rows, ptrdiff_t vectors, bool columnsA, ptrdiff_t rowStep) {
-    const tile_function *functions = columnsA ? tilesByColumns[vectors] : tilesByRows[vectors];
-    ptrdiff_t most = tileRows[vectors];
-    const float *a = tile->a;
-    float *c = tile->c;
-    for (ptrdiff_t i = 0; i < rows; i += most) {
-        tile->a = a + i * rowStep;
-        tile->c = c + i * tile->ldc;
-        functions[smaller(most, rows - i)](tile);
-    }
-    tile->a = a;
-    tile->c = c;
-}
-
 static void scale_block(const gemm_t *t, float *C, ptrdiff_t rows, ptrdiff_t columns, float factor) {
     for (ptrdiff_t i = 0; i < rows; i++) for (ptrdiff_t j = 0; j < columns; j++) C[i * t->ldc + j] = factor == 0 ? 0 : C[i * t->ldc + j] * factor;
 }
@@ -62,7 +47,7 @@ static void gemm_block(const gemm_t *t, const float *A, const void *B, float *C,
             tile_t tile = {.a = a, .b = packed, .aStride = aStride, .bStep = width, .outer = 1, .segments = 1, .length = depth,
                            .c = C + row * t->ldc + column, .bias = k == 0 && t->bias ? t->bias + column : NULL, .ldc = t->ldc, .columns = n,
                            .alpha = t->alpha, .accumulate = k > 0 || t->beta != 0};
-            gemm_panel(&tile, rows, vectors, t->transA, t->transA ? 1 : aStride);
+            tiles_of_panel(&tile, rows, vectors, t->transA);
         }
     }
 }

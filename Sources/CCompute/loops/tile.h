@@ -182,3 +182,38 @@ static void pack_rows(ptrdiff_t n, ptrdiff_t K, const void *x, cc_dtype type, pt
         for (ptrdiff_t j = n; j < width; j++) target[j] = 0;
     }
 }
+
+/// All tiles of `rows` rows of C against one panel of B.
+static void tiles_of_panel(tile_t *tile, ptrdiff_t rows, ptrdiff_t vectors, bool columnsA) {
+    const tile_function *functions = columnsA ? tilesByColumns[vectors] : tilesByRows[vectors];
+    ptrdiff_t most = tileRows[vectors], rowStep = columnsA ? 1 : tile->aStride;
+    const float *a = tile->a;
+    float *c = tile->c;
+    for (ptrdiff_t i = 0; i < rows; i += most) {
+        tile->a = a + i * rowStep;
+        tile->c = c + i * tile->ldc;
+        functions[smaller(most, rows - i)](tile);
+    }
+    tile->a = a;
+    tile->c = c;
+}
+
+/// `C (+)= A · B` for `rows` rows of C: B is packed in panels of `packedRows` rows, of which `depth` from `firstRow` are used.
+static void multiply_packed(const panels_t *panels, bool columnsA, ptrdiff_t rows, ptrdiff_t depth, const float *a, ptrdiff_t aStride,
+                            const float *packed, ptrdiff_t packedRows, ptrdiff_t firstRow, float *c, ptrdiff_t ldc, bool accumulate) {
+    for (ptrdiff_t p = 0; p < panels->count; p++) {
+        ptrdiff_t vectors = vectors_of(panels, p), width = vectors * LANES, column = first_vector(panels, p) * LANES;
+        tile_t tile = {.a = a, .b = packed + column * packedRows + firstRow * width, .aStride = aStride, .bStep = width, .outer = 1, .segments = 1,
+                       .length = depth, .c = c + column, .ldc = ldc, .columns = columns_of(panels, p), .alpha = 1, .accumulate = accumulate};
+        tiles_of_panel(&tile, rows, vectors, columnsA);
+    }
+}
+
+/// Packs a matrix of `K` rows, `n` columns into all its panels.
+static void pack_all(const panels_t *panels, bool transposed, ptrdiff_t K, const float *x, ptrdiff_t ld, float *packed) {
+    for (ptrdiff_t p = 0; p < panels->count; p++) {
+        ptrdiff_t width = vectors_of(panels, p) * LANES, column = first_vector(panels, p) * LANES, n = columns_of(panels, p);
+        if (transposed) pack_transposed(n, K, x + column * ld, CC_F32, ld, packed + column * K, width);
+        else pack_rows(n, K, x + column, CC_F32, ld, packed + column * K, width);
+    }
+}
