@@ -16,6 +16,7 @@
 #include "move.h"
 #include "tile.h"
 #include "gemm.h"
+#include "winograd.h"
 #include "convolution.h"
 #include "attention.h"
 

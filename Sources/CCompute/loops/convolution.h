@@ -170,6 +170,8 @@ static void correlate(correlate_t *t, weights_t *weights) {
 }
 
 static void conv2d_forward(const cc_conv *c, const float *x, const void *w, const float *bias, const float *addend, float *y) {
+    int m = winograd_tile(c, true, planInput);
+    if (m) { winograd(c, m, true, x, w, bias, addend, y); return; }
     ptrdiff_t rows = cc_conv_out_height(c), columns = cc_conv_out_width(c), N = c->outChannels;
     correlate_t t = {.source = x, .batch = c->batch, .height = c->height, .width = c->width, .channels = c->channels, .rows = rows, .columns = columns,
                      .step = c->stride, .offsetY = c->padTop, .offsetX = c->padLeft, .tapsY = c->kernelHeight, .tapsX = c->kernelWidth, .N = N,
@@ -201,6 +203,8 @@ static void clear_phase(const cc_conv *c, const phase_t *v, const phase_t *h, fl
 
 /// Input positions fall into stride × stride phases; each is a correlation of `dy` with every stride-th tap, turned round.
 static void conv2d_backward_input(const cc_conv *c, const void *w, const float *dy, float *dx, bool accumulate) {
+    int m = winograd_tile(c, false, planInput);
+    if (m) { winograd(c, m, false, dy, w, NULL, accumulate ? dx : NULL, dx); return; }
     ptrdiff_t rows = cc_conv_out_height(c), columns = cc_conv_out_width(c), C = c->channels;
     for (ptrdiff_t py = 0; py < c->stride; py++) for (ptrdiff_t px = 0; px < c->stride; px++) {
         phase_t v = phase_of(py, c->height, c->padTop, c->kernelHeight, c->stride), h = phase_of(px, c->width, c->padLeft, c->kernelWidth, c->stride);
@@ -286,6 +290,8 @@ static void conv2d_backward_weight(const cc_conv *c, const float *x, const float
     if (dbias) sum_axis(1, c->batch * larger(0, rows * columns), O, dy, dbias, accumulate);
     if (O == 0 || K == 0) return;
     if (c->batch == 0 || rows <= 0 || columns <= 0) { if (!accumulate) memset(dw, 0, (size_t)(O * K) * sizeof(float)); return; }
+    int m = winograd_tile(c, true, planWeight);
+    if (m) { winograd_weight_gradient(c, m, x, dy, dw, accumulate); return; }
     weight_gradient_t t = {.windows = {.source = x, .batch = c->batch, .height = c->height, .width = c->width, .channels = C, .rows = rows,
                                        .columns = columns, .step = c->stride, .offsetY = c->padTop, .offsetX = c->padLeft,
                                        .tapsY = c->kernelHeight, .tapsX = c->kernelWidth},
