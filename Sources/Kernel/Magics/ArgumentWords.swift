@@ -103,8 +103,3 @@ struct ArgumentFault: Error {
         self.range = range
     }
 }
-
-extension MagicError {
-    /// A usage error with its way out.
-    init(_ message: String, hint: String?) { self.init("UsageError", message, hint: hint) }
-}

@@ -9,11 +9,16 @@ public struct MagicError: Error, Sendable, Equatable {
     /// The option or positional at fault, by its name in the specification: the traceback points at it with a caret.
     public var argument: String?
 
-    public init(_ name: String = "UsageError", _ message: String, hint: String? = nil, at argument: String? = nil) {
+    public init(_ name: String, _ message: String, hint: String? = nil, at argument: String? = nil) {
         self.name = name
         self.message = message
         self.hint = hint
         self.argument = argument
+    }
+
+    /// A `UsageError`: the magic was called in a way that its specification or its state does not allow.
+    public init(_ message: String, hint: String? = nil, at argument: String? = nil) {
+        self.init("UsageError", message, hint: hint, at: argument)
     }
 }
 
