@@ -5,6 +5,8 @@ public struct KernelConfiguration: Sendable {
     public var implementation: String
     public var implementationVersion: String
     public var banner: String
+    /// Links for the front end's help menu.
+    public var helpLinks: [(text: String, url: String)] = [("Kohya's LoRA training guide", "https://github.com/bmaltais/kohya_ss/wiki/LoRA-training-parameters")]
     public var magics: [any Magic]
     /// SQLite file of the cell history; `nil` for `$XDG_DATA_HOME/loralab/history.sqlite`.
     public var historyFile: String?

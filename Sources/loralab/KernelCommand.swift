@@ -1,0 +1,16 @@
+import ArgumentParser
+import Kernel
+
+/// Serves a notebook on the sockets of a connection file.
+struct KernelCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "kernel", abstract: "Serve a Jupyter front end.")
+
+    @Option(name: [.customLong("connection-file"), .customShort("f")], help: "The JSON file that Jupyter writes for its kernels.")
+    var connectionFile: String
+
+    func run() throws {
+        let kernel = JupyterKernel(
+            KernelConfiguration(connectionFile: connectionFile, implementationVersion: "0.1.0", banner: "LoRALab: trains LoRA models in a notebook.", magics: []))
+        throw ExitCode(kernel.run())
+    }
+}
