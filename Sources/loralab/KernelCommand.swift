@@ -10,7 +10,8 @@ struct KernelCommand: ParsableCommand {
 
     func run() throws {
         let kernel = JupyterKernel(
-            KernelConfiguration(connectionFile: connectionFile, implementationVersion: "0.1.0", banner: "LoRALab: trains LoRA models in a notebook.", magics: []))
+            KernelConfiguration(
+                connectionFile: connectionFile, implementationVersion: LoRALab.version, banner: "LoRALab \(LoRALab.version): trains LoRA models in a notebook.", magics: []))
         throw ExitCode(kernel.run())
     }
 }
