@@ -1,0 +1,100 @@
+import TensorCore
+import TestSupport
+import Testing
+
+/// Each test runs in a process of its own, where nothing else makes tensors.
+@Suite struct MemoryTests {
+    /// A small network's training step, with everything the engine keeps between forward and backward.
+    private static func step(_ weights: [Parameter], batch: Int) -> Float {
+        let x = Tensor.testNormal([batch, 8, 8, 8], seed: 1)
+        let h = x.conv2d(weights[0].tensor, bias: weights[1].tensor, padding: Padding(1))
+            .groupNorm(groups: 4, scale: weights[2].tensor, shift: weights[1].tensor, epsilon: 1e-5, activation: .silu)
+        let t = h.reshaped([batch, 64, 8])
+        let y = Tensor.attention(t, t, t, heads: 2)
+        let loss = y.meanSquaredError(Tensor.ones(y.shape))
+        for (weight, gradient) in zip(weights, gradients(of: loss, for: weights.map(\.tensor))) {
+            gradient.withUnsafeFloats { g in weight.update { w in for i in w.indices { w[i] -= 0.01 * g[i] } } }
+        }
+        return loss.item()
+    }
+
+    private static func makeWeights() -> [Parameter] {
+        [Parameter("conv.weight", .testNormal([8, 3, 3, 8], seed: 2, scale: 0.1), trainable: true), Parameter("conv.bias", .zeros([8]), trainable: true),
+         Parameter("norm.weight", .ones([8]), trainable: true)]
+    }
+
+    @Test("fifty training steps hold no more memory than one, and lower the loss")
+    func steps() async {
+        await #expect(processExitsWith: .success) {
+            let weights = MemoryTests.makeWeights()
+            let first = MemoryTests.step(weights, batch: 3)
+            let (held, pooled, peak) = (Engine.bytesInUse, Engine.bytesPooled, Engine.peakBytes)
+            var last: Float = 0
+            for _ in 0..<50 { last = MemoryTests.step(weights, batch: 3) }
+            precondition(last < first)
+            guard Engine.bytesInUse == held, Engine.peakBytes == peak, Engine.bytesPooled <= 2 * pooled else {
+                fatalError("in use \(held) -> \(Engine.bytesInUse), peak \(peak) -> \(Engine.peakBytes), pooled \(pooled) -> \(Engine.bytesPooled)")
+            }
+        }
+    }
+
+    @Test("trimming gives back what was freed, and freed blocks beyond the limit are not kept")
+    func trimming() async {
+        await #expect(processExitsWith: .success) {
+            let before = Engine.bytesInUse
+            var x: Tensor? = Tensor.zeros([1 << 20])
+            guard Engine.bytesInUse - before >= 4 << 20, x != nil else { fatalError("a tensor of 4 MiB is not counted") }
+            x = nil
+            guard Engine.bytesInUse == before, Engine.bytesPooled >= 4 << 20 else { fatalError("a freed block is not pooled") }
+            Engine.trimPool()
+            guard Engine.bytesPooled == 0 else { fatalError("trimming left \(Engine.bytesPooled) bytes") }
+            Engine.setPoolLimit(1 << 20)
+            x = Tensor.zeros([1 << 20])
+            x = nil
+            guard Engine.bytesPooled == 0 else { fatalError("a block beyond the limit is pooled") }
+        }
+    }
+
+    @Test("the backward walk lets go of what was kept as it passes")
+    func released() async {
+        await #expect(processExitsWith: .success) {
+            // 64 products of 1 MiB each keep 64 MiB; their gradients need two or three at a time.
+            let x = Tensor.ones([1 << 18]).trackingGradient()
+            var y = x
+            for _ in 0..<64 { y = y.square() }
+            let loss = y.sum()
+            y = x
+            Engine.resetPeak()
+            let kept = Engine.bytesInUse
+            let gradient = gradients(of: loss, for: [x])[0]
+            guard Engine.peakBytes - kept <= 4 << 20, Engine.bytesInUse < 4 << 20 else {
+                fatalError("kept \(kept), peak \(Engine.peakBytes), after \(Engine.bytesInUse)")
+            }
+            withExtendedLifetime((loss, gradient)) {}
+        }
+    }
+
+    @Test("recomputation keeps the inputs of blocks only")
+    func checkpointed() async {
+        await #expect(processExitsWith: .success) {
+            let x = Tensor.ones([1 << 18]).trackingGradient()
+            let before = Engine.bytesInUse
+            let loss = TensorCore.checkpointed([x]) { var y = $0[0]; for _ in 0..<64 { y = y.square() }; return y }.sum()
+            guard Engine.bytesInUse - before < 2 << 20 else { fatalError("\(Engine.bytesInUse - before) bytes are kept") }
+            withExtendedLifetime(loss) {}
+        }
+    }
+
+    @Test("shapes that do not fit end the process in optimised builds, too")
+    func shapeChecks() async {
+        await #expect(processExitsWith: .failure) { _ = Tensor.ones([1, 4, 4, 3]).conv2d(.ones([8, 3, 3, 4]), bias: nil) }
+        await #expect(processExitsWith: .failure) { _ = Tensor.ones([2, 3]) + Tensor.ones([2, 4]) }
+        await #expect(processExitsWith: .failure) { _ = Tensor.ones([2, 3]).linear(.ones([2, 4])) }
+        await #expect(processExitsWith: .failure) { _ = Tensor.embedding(.ones([2, 3]), [2], shape: [1]) }
+        await #expect(processExitsWith: .failure) {
+            let x = Tensor.ones([2]).trackingGradient(), y = x.square().sum()
+            _ = gradients(of: y, for: [x])
+            _ = gradients(of: y, for: [x])
+        }
+    }
+}
