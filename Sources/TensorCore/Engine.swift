@@ -1,10 +1,12 @@
+import CCompute
+
 /// The engine's settings and figures: threads and tensor memory, both shared by the whole process.
 public enum Engine {
     /// Threads that share one op's work. At start: the processors this process may run on.
-    public static var threads: Int { Parallel.threads }
+    public static var threads: Int { Int(cc_threads()) }
 
     /// Results are repeatable for a fixed number of threads.
-    public static func setThreads(_ n: Int) { Parallel.setThreads(n) }
+    public static func setThreads(_ n: Int) { cc_set_threads(Int32(clamping: max(1, n))) }
 
     /// Bytes held by living tensors.
     public static var bytesInUse: Int { MemoryPool.shared.state.withLock { $0.bytesInUse } }
@@ -21,5 +23,8 @@ public enum Engine {
     public static func setPoolLimit(_ bytes: Int) { MemoryPool.shared.state.withLock { $0.freeLimit = bytes } }
 
     /// Gives the freed blocks back to the system: at the end of a run, so that the process shrinks to what it holds.
-    public static func trimPool() { MemoryPool.shared.trim() }
+    public static func trimPool() {
+        MemoryPool.shared.trim()
+        cc_trim()
+    }
 }

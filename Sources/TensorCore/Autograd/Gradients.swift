@@ -1,3 +1,5 @@
+import CCompute
+
 /// Gradients of a scalar `loss` with respect to `leaves`, in their order; zeros for a leaf that the loss does not depend on.
 ///
 /// Only ops on a path from a leaf to the loss are walked. The walk releases what each op kept, so a graph can be walked once.
@@ -72,7 +74,7 @@ private func accumulate(_ part: Tensor, into gradients: inout [UInt64: Tensor], 
         return
     }
     if isKnownUniquelyReferenced(&sum.storage) {
-        Compute.add(part.floats, to: sum.floats, count: sum.count)
+        cc_axpy(sum.count, 1, part.floats, sum.floats)
     } else {
         sum = withoutGradients { sum + part }
     }

@@ -1,11 +1,11 @@
+import CCompute
+
 extension Tensor {
     /// The sum of all elements, shape `[]`.
     /// - Gradient: `dy` everywhere.
     public func sum() -> Tensor {
-        let total = Tensor(uninitialized: [])
-        Compute.sumAxis(floats, outer: 1, n: count, inner: 1, to: total.floats)
         let shape = shape
-        return record("sum", total) { dy in Tensor.full(dy.item(), shape) }
+        return record("sum", .scalar(Float(cc_sum(count, floats)))) { dy in Tensor.full(dy.item(), shape) }
     }
 
     /// The mean of all elements, shape `[]`.
@@ -18,9 +18,9 @@ extension Tensor {
         let axis = checkedAxis(axis, "sum")
         let kept = Array(shape[..<axis]) + [1] + shape[(axis + 1)...]
         let total = Tensor(uninitialized: kept)
-        Compute.sumAxis(floats, outer: shape[..<axis].reduce(1, *), n: shape[axis], inner: shape[(axis + 1)...].reduce(1, *), to: total.floats)
+        cc_sum_axis(shape[..<axis].reduce(1, *), shape[axis], shape[(axis + 1)...].reduce(1, *), floats, total.floats, false)
         let shape = shape
-        let result = record("sum", total) { dy in dy.stretched(to: shape) }
+        let result = record("sum", total) { dy in Compute.stretch(dy, to: shape) }
         return keepingAxis ? result : result.reshaped(Array(shape[..<axis]) + shape[(axis + 1)...])
     }
 
@@ -28,11 +28,6 @@ extension Tensor {
     public func mean(axis: Int, keepingAxis: Bool = false) -> Tensor {
         let n = shape[checkedAxis(axis, "mean")]
         return sum(axis: axis, keepingAxis: keepingAxis) * (1 / Float(max(1, n)))
-    }
-
-    /// Copied along axes of size 1 up to `target`.
-    private func stretched(to target: [Int]) -> Tensor {
-        Compute.broadcast(self, Tensor.zeros(target), "sum", { a, _ in a })
     }
 
     /// `axis` counted from the front.

@@ -1,3 +1,5 @@
+import CCompute
+
 // Ops that move elements and change none.
 
 extension Tensor {
@@ -18,12 +20,9 @@ extension Tensor {
     /// - Gradient: `dy` transposed by the inverse permutation.
     public func transposed(_ axes: [Int]) -> Tensor {
         require(axes.sorted() == Array(0..<rank), "transposed: \(axes) is no permutation of the axes of \(shape)")
-        let result = Tensor(shape: axes.map { shape[$0] }, dtype: dtype, storage: Storage(byteCount: count * dtype.byteSize))
-        if dtype == .float32 {
-            Compute.transpose(storage.pointer.assumingMemoryBound(to: UInt32.self), shape, axes, to: result.storage.pointer.assumingMemoryBound(to: UInt32.self))
-        } else {
-            Compute.transpose(storage.pointer.assumingMemoryBound(to: UInt16.self), shape, axes, to: result.storage.pointer.assumingMemoryBound(to: UInt16.self))
-        }
+        if dtype != .float32 { return detached().converted(to: .float32).transposed(axes).converted(to: dtype) }
+        let result = Tensor(uninitialized: axes.map { shape[$0] })
+        cc_transpose(Int32(rank), shape, axes.map(Int32.init), floats, result.floats)
         let inverse = axes.indices.sorted { axes[$0] < axes[$1] }
         return record("transposed", result) { $0.transposed(inverse) }
     }
@@ -40,13 +39,13 @@ extension Tensor {
                     "concatenated: \(parts.map(\.shape)) along axis \(axis)")
             shape[axis] += part.shape[axis]
         }
-        let size = parts[0].dtype.byteSize
-        let result = Tensor(shape: shape, dtype: parts[0].dtype, storage: Storage(byteCount: shape.product * size))
-        let outer = shape[..<axis].reduce(1, *), row = shape[axis...].reduce(1, *) * size
+        let type = parts[0].dtype
+        let result = Tensor(shape: shape, dtype: type, storage: Storage(byteCount: shape.product * type.byteSize))
+        let outer = shape[..<axis].reduce(1, *), row = shape[axis...].reduce(1, *)
         var offset = 0
         for part in parts {
-            let width = part.shape[axis...].reduce(1, *) * size
-            Compute.copyRows(part.storage.pointer, width, to: result.storage.pointer + offset, row, rows: outer, bytes: width)
+            let width = part.shape[axis...].reduce(1, *)
+            Compute.copyRows(type, rows: outer, width: width, part.storage.pointer, width, to: result.storage.pointer + offset * type.byteSize, row)
             offset += width
         }
         let sizes = parts.map { $0.shape[axis] }
@@ -66,14 +65,14 @@ extension Tensor {
         require(start >= 0 && start <= end && end <= shape[axis], "sliced: \(start)..<\(end) of axis \(axis) in \(shape)")
         var size = shape
         size[axis] = end - start
-        let inner = shape[(axis + 1)...].reduce(1, *) * dtype.byteSize
+        let inner = shape[(axis + 1)...].reduce(1, *)
         let outer = shape[..<axis].reduce(1, *), row = shape[axis] * inner, width = (end - start) * inner
         let result = Tensor(shape: size, dtype: dtype, storage: Storage(byteCount: size.product * dtype.byteSize))
-        Compute.copyRows(storage.pointer + start * inner, row, to: result.storage.pointer, width, rows: outer, bytes: width)
+        Compute.copyRows(dtype, rows: outer, width: width, storage.pointer + start * inner * dtype.byteSize, row, to: result.storage.pointer, width)
         let shape = shape
         return record("sliced", result) { dy in
             let dx = Tensor.zeros(shape)
-            Compute.copyRows(dy.storage.pointer, width, to: dx.storage.pointer + start * inner, row, rows: outer, bytes: width)
+            cc_copy_rows(outer, width, dy.floats, width, dx.floats + start * inner, row)
             return dx
         }
     }
@@ -94,66 +93,30 @@ extension Tensor {
     public func upsampledNearest(_ factor: Int) -> Tensor {
         require(rank == 4 && factor > 0, "upsampledNearest(\(factor)): \(shape) is not [B, H, W, C]")
         let (b, h, w, c) = (shape[0], shape[1], shape[2], shape[3])
-        let result = Tensor(uninitialized: [b, h * factor, w * factor, c])
-        let source = floats, target = result.floats
-        Parallel.run(b * h, grain: max(1, Compute.grain / max(1, w * c * factor * factor))) { rows in
-            for row in rows {
-                let first = target + row * factor * w * factor * c
-                for x in 0..<w {
-                    for copy in 0..<factor { (first + (x * factor + copy) * c).update(from: source + (row * w + x) * c, count: c) }
-                }
-                for copy in 1..<max(1, factor) { (first + copy * w * factor * c).update(from: first, count: w * factor * c) }
-            }
+        let target = [b, h * factor, w * factor, c]
+        guard factor == 2 else {
+            let spread = [b, h, factor, w, factor, c], together = [b, h, 1, w, 1, c]
+            let y = Tensor(shape: target, dtype: .float32, storage: Compute.stretch(detached().reshaped(together), to: spread).storage)
+            return record("upsampledNearest", y) { dy in dy.reshaped(spread).summed(to: together).reshaped([b, h, w, c]) }
         }
-        return record("upsampledNearest", result) { dy in
+        let y = Tensor(uninitialized: target)
+        cc_upsample2(b, h, w, c, floats, y.floats)
+        return record("upsampledNearest", y) { dy in
             let dx = Tensor(uninitialized: [b, h, w, c])
-            let source = dy.floats, target = dx.floats
-            Parallel.run(b * h, grain: max(1, Compute.grain / max(1, w * c * factor * factor))) { rows in
-                for row in rows {
-                    for x in 0..<w {
-                        let sum = target + (row * w + x) * c
-                        sum.update(repeating: 0, count: c)
-                        for v in 0..<factor {
-                            for u in 0..<factor {
-                                let part = source + ((row * factor + v) * w * factor + x * factor + u) * c
-                                for i in 0..<c { sum[i] += part[i] }
-                            }
-                        }
-                    }
-                }
-            }
+            cc_upsample2_backward(b, h, w, c, dy.floats, dx.floats)
             return dx
         }
     }
 }
 
 extension Compute {
-    /// `rows` runs of `bytes` bytes, `sourceStep` and `targetStep` bytes apart.
-    static func copyRows(_ source: UnsafeRawPointer, _ sourceStep: Int, to target: UnsafeMutableRawPointer, _ targetStep: Int, rows: Int, bytes: Int) {
-        guard bytes > 0 else { return }
-        Parallel.run(rows, grain: max(1, 4 * grain / bytes)) { range in
-            for row in range { (target + row * targetStep).copyMemory(from: source + row * sourceStep, byteCount: bytes) }
+    /// `rows` runs of `width` elements of `type`, `sourceRow` and `targetRow` elements apart.
+    static func copyRows(_ type: DType, rows: Int, width: Int, _ source: UnsafeRawPointer, _ sourceRow: Int, to target: UnsafeMutableRawPointer, _ targetRow: Int) {
+        if type == .float32 {
+            cc_copy_rows(rows, width, source.assumingMemoryBound(to: Float.self), sourceRow, target.assumingMemoryBound(to: Float.self), targetRow)
+            return
         }
-    }
-
-    /// Elements of `shape` with the axes in the order `axes`. The innermost run that stays together is copied as one.
-    static func transpose<Element: BitwiseCopyable>(_ source: UnsafePointer<Element>, _ shape: [Int], _ axes: [Int], to target: UnsafeMutablePointer<Element>) {
-        let total = shape.product
-        guard total > 0 else { return }
-        var steps = Array(repeating: 1, count: shape.count)
-        for axis in shape.indices.dropLast().reversed() { steps[axis] = steps[axis + 1] * shape[axis + 1] }
-        var outer = axes, run = 1
-        while let last = outer.last, steps[last] == run { run *= shape[last]; outer.removeLast() }
-        let sizes = outer.map { shape[$0] }, strides = outer.map { steps[$0] }
-        Parallel.run(total / run, grain: max(1, grain / run)) { range in
-            for index in range {
-                var rest = index, offset = 0
-                for axis in sizes.indices.reversed() {
-                    offset += rest % sizes[axis] * strides[axis]
-                    rest /= sizes[axis]
-                }
-                if run == 1 { target[index] = source[offset] } else { (target + index * run).update(from: source + offset, count: run) }
-            }
-        }
+        let size = type.byteSize
+        for row in 0..<rows { (target + row * targetRow * size).copyMemory(from: source + row * sourceRow * size, byteCount: width * size) }
     }
 }
