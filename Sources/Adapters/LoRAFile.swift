@@ -110,9 +110,7 @@ extension LoRANetwork {
     /// The network of a file, each module with its own rank and alpha.
     /// - Throws: `AdapterError` when the model has no layer for a module, or one of another size.
     public convenience init(_ file: LoRAFile, unet: Registry?, textEncoder: Registry?) throws(AdapterError) {
-        var layers: [(name: String, layer: any AdaptableLayer)] = []
-        for (path, layer) in textEncoder?.adaptable ?? [] { layers.append((AdapterPart.textEncoder.name(ofLayer: path), layer)) }
-        for (path, layer) in unet?.adaptable ?? [] { layers.append((AdapterPart.unet.name(ofLayer: path), layer)) }
+        let layers = Self.layers(unet: unet, textEncoder: textEncoder)
         let known = Set(layers.map(\.name))
         let unknown = file.stored.keys.filter { !known.contains($0) }.sorted()
         guard unknown.isEmpty else { throw .unknownModules(Array(unknown.prefix(3)), count: unknown.count, file: file.location) }
@@ -129,7 +127,7 @@ extension LoRANetwork {
 
     private static func tensors(of snapshot: LoRASnapshot, modules: [any LoRAModule]) -> [(name: String, tensor: Tensor)] {
         modules.flatMap { module -> [(name: String, tensor: Tensor)] in
-            guard let factors = snapshot.factors[module.name] else { preconditionFailure("the snapshot has no \(module.name)") }
+            guard let factors = snapshot.factors[module.name] else { return [] }
             let file = withoutGradients { factors.inFile(for: module.layer.kind) }
             return [
                 ("\(module.name).lora_down.weight", file.down), ("\(module.name).lora_up.weight", file.up),

@@ -106,12 +106,24 @@ public final class LoRANetwork: @unchecked Sendable {
         }))
     }
 
-    /// Goes back to a snapshot of this network, its ranks and alphas included.
+    /// Goes back to a snapshot of this network, its ranks and alphas included. Modules that it did not have then do nothing
+    /// afterwards (B is zero).
     public func restore(_ snapshot: LoRASnapshot) {
         for module in modules {
-            guard let factors = snapshot.factors[module.name] else { preconditionFailure("the snapshot has no \(module.name)") }
-            module.set(down: factors.down, up: factors.up, alpha: factors.alpha)
+            if let factors = snapshot.factors[module.name] {
+                module.set(down: factors.down, up: factors.up, alpha: factors.alpha)
+            } else {
+                module.set(down: module.down.value, up: .zeros(module.up.value.shape), alpha: module.alpha)
+            }
         }
+    }
+
+    /// Runs `body` with the adapter as it was, then puts it back as it is.
+    public func withSnapshot<R>(_ snapshot: LoRASnapshot, _ body: () throws -> R) rethrows -> R {
+        let present = self.snapshot()
+        restore(snapshot)
+        defer { restore(present) }
+        return try body()
     }
 
     // MARK: Merging
@@ -151,5 +163,52 @@ public struct LoRASnapshot: Sendable {
         factors.values.allSatisfy { f in
             [f.down, f.up].allSatisfy { $0.withUnsafeFloats { $0.allSatisfy(\.isFinite) } }
         }
+    }
+}
+
+extension LoRANetwork {
+    /// This network with fresh modules for layers that a specification names and that it has none for, in the model's order.
+    /// The modules it has stay the same objects, whatever the specification says of them.
+    /// - Throws: as `init`.
+    public func extended(
+        _ specification: LoRASpecification, unet: Registry?, textEncoder: Registry?, generator: inout TorchGenerator
+    ) throws(AdapterError) -> LoRANetwork {
+        let known = Dictionary(uniqueKeysWithValues: modules.map { ($0.name, $0) })
+        var trial = generator
+        let asked = try LoRANetwork(specification, unet: unet, textEncoder: textEncoder, generator: &trial)
+        guard asked.modules.contains(where: { known[$0.name] == nil }) else { return self }
+        generator = trial
+        let fresh = Dictionary(uniqueKeysWithValues: asked.modules.map { ($0.name, $0) })
+        return LoRANetwork(modules: Self.layers(unet: unet, textEncoder: textEncoder).compactMap { known[$0.name] ?? fresh[$0.name] })
+    }
+}
+
+extension LoRANetwork {
+    /// A network with exactly the modules and factors of a snapshot.
+    /// - Parameter location: where the snapshot came from, for messages.
+    /// - Throws: `AdapterError` when the model has no layer for a module, or one of another size.
+    public convenience init(_ snapshot: LoRASnapshot, unet: Registry?, textEncoder: Registry?, location: String) throws(AdapterError) {
+        var modules: [any LoRAModule] = []
+        for (name, layer) in Self.layers(unet: unet, textEncoder: textEncoder) {
+            guard let factors = snapshot.factors[name] else { continue }
+            let kind = layer.kind, rank = factors.rank, kernel = kind.kernel
+            let downShape = kind.isLinear ? [rank, kind.inputs] : [rank, kernel, kernel, kind.inputs]
+            let upShape = kind.isLinear ? [kind.outputs, rank] : [kind.outputs, 1, 1, rank]
+            guard rank > 0, factors.down.shape == downShape, factors.up.shape == upShape else {
+                throw .malformedModule(key: name, reason: "matrices \(factors.down.shape) and \(factors.up.shape) do not fit this model's layer", file: location)
+            }
+            modules.append(loRAModule(name: name, layer: layer, factors: factors))
+        }
+        guard modules.count == snapshot.factors.count else {
+            let known = Set(modules.map(\.name)), unknown = snapshot.factors.keys.filter { !known.contains($0) }.sorted()
+            throw .unknownModules(Array(unknown.prefix(3)), count: unknown.count, file: location)
+        }
+        self.init(modules: modules)
+    }
+
+    /// All layers that could be adapted by Kohya's name: text encoder first, each part in the model's order.
+    static func layers(unet: Registry?, textEncoder: Registry?) -> [(name: String, layer: any AdaptableLayer)] {
+        (textEncoder?.adaptable ?? []).map { (AdapterPart.textEncoder.name(ofLayer: $0.path), $0.layer) }
+            + (unet?.adaptable ?? []).map { (AdapterPart.unet.name(ofLayer: $0.path), $0.layer) }
     }
 }

@@ -1,0 +1,168 @@
+import Adapters
+import Diffusion
+import Imaging
+import Models
+import TensorCore
+
+/// A picture could not be drawn.
+public enum GenerationError: Error, Equatable, Sendable {
+    case invalidSize(width: Int, height: Int, multiple: Int, nearest: String)
+    case tooManyPixels(width: Int, height: Int, limit: Int)
+    case promptTooLong(characters: Int, limit: Int)
+    /// The denoiser or the autoencoder gave values that are not finite.
+    case notFinite(prompt: String)
+    case cancelled
+}
+
+extension GenerationError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .invalidSize(let width, let height, let multiple, let nearest):
+            "\(width)×\(height) pixels: both sides must be multiples of \(multiple) for this model; the nearest is \(nearest)"
+        case .tooManyPixels(let width, let height, let limit): "\(width)×\(height) pixels are more than the \(limit) that are drawn at once"
+        case .promptTooLong(let characters, let limit): "the prompt has \(characters) characters; at most \(limit) are read, and the model sees about the first 75 words"
+        case .notFinite(let prompt): "the picture of “\(prompt)” came out with values that are not finite"
+        case .cancelled: "drawing was stopped"
+        }
+    }
+
+    public var wayOut: String {
+        switch self {
+        case .invalidSize(_, _, _, let nearest): "Use \(nearest)."
+        case .tooManyPixels: "Draw smaller pictures."
+        case .promptTooLong: "Shorten the prompt."
+        case .notFinite: "Use an adapter of an earlier epoch, or a lower strength."
+        case .cancelled: ""
+        }
+    }
+}
+
+/// A picture and what made it.
+public struct GeneratedImage: Sendable, Equatable {
+    public let pixels: Pixels
+    /// With the seed and the sampler that were used.
+    public let prompt: SamplePrompt
+    /// Whether the text was longer than the encoder reads.
+    public let isTruncated: Bool
+}
+
+/// How far a drawing is.
+public struct GenerationProgress: Sendable, Equatable {
+    /// Evaluations of the denoiser done and in all, over all pictures.
+    public let done: Int, total: Int
+}
+
+/// Draws pictures from prompts: text states, denoising with classifier-free guidance, decoding.
+public struct ImageGenerator {
+    public let model: DiffusionModel
+    /// Pictures that are denoised together; guidance doubles it.
+    public var batchSize = 8
+
+    /// One picture's area at most, pixels.
+    public static let maximumPixels = 2048 * 2048
+    /// Characters of a prompt at most; the encoder reads 75 tokens.
+    public static let maximumCharacters = 2000
+
+    public init(_ model: DiffusionModel) { self.model = model }
+
+    /// - Parameters:
+    ///   - prompts: those with the same size, steps, sampler and guidance are denoised together. A missing seed is drawn; a
+    ///     missing sampler is Euler a, Kohya's default.
+    ///   - device: whose random numbers the noise follows.
+    ///   - progress: called after each evaluation; what it throws (an interrupt) ends the drawing.
+    /// - Returns: one picture for each prompt, in their order. The adapter counts as it is attached.
+    /// - Throws: `GenerationError`, `DiffusionError`, or what `progress` throws.
+    public func generate(
+        _ prompts: [SamplePrompt], clipSkip: Int? = nil, device: NoiseDevice = .cpu, progress: (GenerationProgress) throws -> Void = { _ in }
+    ) throws -> [GeneratedImage] {
+        let prompts = prompts.map(completed)
+        for prompt in prompts { try check(prompt) }
+        let groups = try Self.groups(prompts, size: batchSize).map { ($0, try sampler(for: prompts[$0[0]])) }
+        let total = groups.reduce(0) { $0 + $1.1.timesteps.count }
+        var done = 0
+        var images = [GeneratedImage?](repeating: nil, count: prompts.count)
+        for (indices, sampler) in groups {
+            let group = indices.map { prompts[$0] }
+            let latents = try denoise(group, sampler, clipSkip: clipSkip, device: device) {
+                done += 1
+                try progress(GenerationProgress(done: done, total: total))
+            }
+            for (row, index) in indices.enumerated() {
+                let latent = latents.sliced(axis: 0, from: row, to: row + 1)
+                images[index] = GeneratedImage(pixels: try decode(latent, prompt: prompts[index]), prompt: prompts[index], isTruncated: isTruncated(prompts[index].text))
+            }
+        }
+        return images.compactMap { $0 }
+    }
+
+    /// Denoised, scaled latents `[B, h, w, Z]` of prompts that share all settings but text and seed.
+    private func denoise(
+        _ prompts: [SamplePrompt], _ sampler: any Sampler, clipSkip: Int?, device: NoiseDevice, step: () throws -> Void
+    ) throws -> Tensor {
+        let first = prompts[0], count = prompts.count, scale = first.guidanceScale, isGuided = scale > 1
+        let texts = (isGuided ? prompts.map(\.negative) : []) + prompts.map(\.text)
+        let context = withoutGradients { model.encode(texts, clipSkip: clipSkip) }               // [2B, T, D], unconditional first
+        var noise = LatentNoise(seeds: prompts.map { $0.seed ?? 0 }, device: device)
+        let cache = ContextCache()
+        let shape = [count, first.height / model.latentScale, first.width / model.latentScale, model.autoencoder.configuration.latentChannels]
+        return try sampler.sample(shape, noise: &noise) { x, timestep in
+            let input = isGuided ? Tensor.concatenated([x, x], axis: 0) : x
+            let output = model.unet(input, timesteps: Array(repeating: timestep, count: input.shape[0]), context: context, cache: cache)
+            try step()
+            guard isGuided else { return output }
+            let parts = output.split(axis: 0, sizes: [count, count])
+            return parts[0] + (parts[1] - parts[0]) * scale                                      // arXiv:2207.12598, eq. 6
+        }
+    }
+
+    private func decode(_ latents: Tensor, prompt: SamplePrompt) throws -> Pixels {
+        let decoded = withoutGradients { model.autoencoder.decode(latents * (1 / model.scalingFactor)) }
+        return try decoded.withUnsafeFloats { values in
+            guard values.allSatisfy(\.isFinite) else { throw GenerationError.notFinite(prompt: prompt.text) }
+            return Pixels(width: decoded.shape[2], height: decoded.shape[1], floats: values)
+        }
+    }
+
+    private func sampler(for prompt: SamplePrompt) throws(DiffusionError) -> any Sampler {
+        try (prompt.sampler ?? .eulerAncestral).sampler(model.schedule, steps: prompt.steps)
+    }
+
+    private func completed(_ prompt: SamplePrompt) -> SamplePrompt {
+        var prompt = prompt
+        prompt.seed = prompt.seed ?? UInt64(UInt32.random(in: 0 ... .max))
+        prompt.sampler = prompt.sampler ?? .eulerAncestral
+        return prompt
+    }
+
+    private func check(_ prompt: SamplePrompt) throws(GenerationError) {
+        let multiple = model.sizeMultiple
+        guard prompt.width > 0, prompt.height > 0, prompt.width % multiple == 0, prompt.height % multiple == 0 else {
+            func nearest(_ side: Int) -> Int { max(multiple, (max(side, 0) + multiple / 2) / multiple * multiple) }
+            throw .invalidSize(width: prompt.width, height: prompt.height, multiple: multiple, nearest: "\(nearest(prompt.width))×\(nearest(prompt.height))")
+        }
+        guard prompt.width * prompt.height <= Self.maximumPixels else {
+            throw .tooManyPixels(width: prompt.width, height: prompt.height, limit: Self.maximumPixels)
+        }
+        for text in [prompt.text, prompt.negative] where text.count > Self.maximumCharacters {
+            throw .promptTooLong(characters: text.count, limit: Self.maximumCharacters)
+        }
+    }
+
+    /// Whether the tokenizer had to cut: a text that is longer by one word gives the same ids.
+    private func isTruncated(_ text: String) -> Bool { !text.isEmpty && model.tokenize(text) == model.tokenize(text + " end") }
+
+    /// Indices of prompts with equal settings, in pieces of at most `size`.
+    private static func groups(_ prompts: [SamplePrompt], size: Int) -> [[Int]] {
+        struct Key: Hashable { let width: Int, height: Int, steps: Int, sampler: SamplerKind?, guidance: Float }
+        var order: [Key] = [], members: [Key: [Int]] = [:]
+        for (index, p) in prompts.enumerated() {
+            let key = Key(width: p.width, height: p.height, steps: p.steps, sampler: p.sampler, guidance: p.guidanceScale)
+            if members[key] == nil { order.append(key) }
+            members[key, default: []].append(index)
+        }
+        return order.flatMap { key in
+            let all = members[key] ?? []
+            return stride(from: 0, to: all.count, by: max(1, size)).map { Array(all[$0..<min($0 + max(1, size), all.count)]) }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+import Adapters
+import Datasets
+import Diffusion
+
+/// Training could not start or go on.
+public enum TrainingError: Error, Equatable, Sendable {
+    /// A setting outside its range. `setting` is the property's name in `TrainingConfiguration`.
+    case invalidSetting(setting: String, value: String, allowed: String, nearest: String)
+    /// Settings that contradict each other.
+    case contradiction(String, wayOut: String)
+    /// A bucket whose sides the model cannot take.
+    case bucketDoesNotFit(PixelSize, multiple: Int)
+    /// A number that is not finite appeared; the adapter is as it was before that step.
+    case notFinite(what: String, step: Int)
+    /// A saved state that cannot be continued from.
+    case invalidState(file: String, reason: String)
+    /// A saved state of other pictures or another model.
+    case otherState(file: String, what: String, saved: String, present: String)
+}
+
+extension TrainingError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .invalidSetting(let setting, let value, let allowed, let nearest): "\(setting) = \(value): allowed is \(allowed); the nearest is \(nearest)"
+        case .contradiction(let what, _): what
+        case .bucketDoesNotFit(let size, let multiple): "a bucket of \(size) pixels does not fit the model: sides must be multiples of \(multiple)"
+        case .notFinite(let what, let step): "\(what) is not a finite number in step \(step); training has stopped, and the adapter is as it was before that step"
+        case .invalidState(let file, let reason): "\(file) is no training state to continue from: \(reason)"
+        case .otherState(let file, let what, let saved, let present): "\(file) belongs to another run: its \(what) is \(saved), here it is \(present)"
+        }
+    }
+
+    /// What the user can do about it.
+    public var wayOut: String {
+        switch self {
+        case .invalidSetting: "Give a value inside the range."
+        case .contradiction(_, let wayOut): wayOut
+        case .bucketDoesNotFit(_, let multiple): "Choose a resolution and a bucket step that are multiples of \(multiple)."
+        case .notFinite: "Lower the learning rate (a tenth of it is a good try) and go on from the last saved epoch."
+        case .invalidState: "Start a new run, or name another state file."
+        case .otherState: "Load the model and the data set of that run first, or start a new run."
+        }
+    }
+}
