@@ -1,3 +1,5 @@
+import Imaging
+
 /// One icon: what stands there and how it is looked at. Rendering it twice gives the same bytes.
 public struct Scene: Codable, Hashable, Sendable {
     public var shape: Vocabulary.Shape
@@ -37,7 +39,12 @@ public struct Scene: Codable, Hashable, Sendable {
         return scene
     }
 
-    /// The picture as `size` × `size` RGB bytes, row by row from the top.
+    /// The picture, `size` × `size` pixels. The same scene gives the same bytes.
+    public func render(size: Int) -> Pixels {
+        Pixels(width: size, height: size, rgb: renderBytes(size: size))
+    }
+
+    /// The picture's RGB bytes, row by row from the top.
     public func renderBytes(size: Int) -> [UInt8] {
         draw(shape, camera: Camera(self), look: StudioLook(self), size: size)
     }

@@ -13,6 +13,8 @@ protocol Solid {
     var floor: Float { get }
     func distance(_ p: Vector) -> Float
     func part(_ p: Vector) -> Part
+    /// Whether the surface is mostly flat faces, on which a highlight would fill a whole face.
+    var isFaceted: Bool { get }
 }
 
 /// What the surface is made of at a point: most of it is the body in the scene's colour.
@@ -20,6 +22,7 @@ enum Part { case body, accent, shade, steel, lamp }
 
 extension Solid {
     @inline(__always) func part(_: Vector) -> Part { .body }
+    var isFaceted: Bool { false }
 }
 
 // MARK: - Building blocks
@@ -57,6 +60,7 @@ struct Sphere: Solid {
 
 struct Cube: Solid {
     let radius: Float = 1.06, floor: Float = -0.63
+    let isFaceted = true
     @inline(__always) func distance(_ p: Vector) -> Float { box(p, [0.63, 0.63, 0.63], 0.08) }
 }
 
@@ -87,6 +91,7 @@ struct Torus: Solid {
 /// Four sides over a square, edges rounded.
 struct Pyramid: Solid {
     let radius: Float = 1.22, floor: Float = -0.62
+    let isFaceted = true
 
     @inline(__always) func distance(_ p: Vector) -> Float {
         let q = smoothIntersection(abs(p.x), abs(p.z), 0.08)
@@ -100,6 +105,7 @@ struct Pyramid: Solid {
 /// A rack of three drawers with grooves between them, a dark slot and two lamps on each front.
 struct Server: Solid {
     let radius: Float = 1.10, floor: Float = -0.80
+    let isFaceted = true
     private let pitch: Float = 0.52
 
     @inline(__always) private func drawer(_ p: Vector) -> Vector {
@@ -155,6 +161,7 @@ struct Cloud: Solid {
 /// A heater shield with a raised rim and a ridge down its middle.
 struct Shield: Solid {
     let radius: Float = 1.08, floor: Float = -0.94
+    let isFaceted = true
 
     /// Flat outline: two arcs meet at the foot, a gently curved top edge between two ears.
     @inline(__always) private func outline(_ p: Vector) -> Float {
@@ -205,6 +212,7 @@ struct Lock: Solid {
 /// A cog wheel of eight teeth with a hole, facing the viewer.
 struct Gear: Solid {
     let radius: Float = 1.04, floor: Float = -0.94
+    let isFaceted = true
 
     @inline(__always) func distance(_ p: Vector) -> Float {
         let r = length2(p.x, p.y)

@@ -49,22 +49,22 @@ struct StudioLook: Look {
         let rim = Vector(repeating: rig.rim * powf(1 - facing, 3) * occlusion)
         switch material {
         case .matte:
-            return diffuse + rim * mix(base, [1, 1, 1], 0.4)
+            return diffuse + rim * mix(base, [1, 1, 1], 0.25)
         case .glossy:
-            let gloss = (0.07 + 0.40 * fresnel) * occlusion
+            let gloss = (0.035 + 0.40 * fresnel) * occlusion
             let highlight = rig.highlight(n, ray, sharpness: 70) * 0.75 * shadow
-            return diffuse + rig.environment(mirror) * gloss + highlight + rim * 0.7
+            return diffuse + rig.environment(mirror) * gloss + highlight + rim * mix(base, [1, 1, 1], 0.35)
         case .metallic:
             let tint = mix(base, [1, 1, 1], fresnel * 0.6)
             let sheen = rig.highlight(n, ray, sharpness: 28) * 1.1 * shadow
             let polish = rig.environment(mirror) * (0.35 + 0.65 * occlusion)
-            let light = diffuse * 0.42 + tint * (polish * 0.95 + 0.05 + sheen) + rim * tint * 0.6
+            let light = diffuse * 0.42 + tint * (polish * 0.95 + 0.05 + sheen) + rim * base
             // A metal's reflection keeps its colour: brightness beyond white is mostly taken back evenly.
             return light / max(1, mix(1, light.largest, 0.85))
         case .glass:
             let through = transmitted(hit, ray: ray, base: base, solid)
             let highlight = rig.highlight(n, ray, sharpness: 110) * 1.1
-            return through + rig.environment(mirror) * (0.05 + 0.65 * fresnel) + highlight + rim * base
+            return through + rig.environment(mirror) * (0.02 + 0.60 * fresnel) + highlight + rim * base
         }
     }
 
@@ -81,7 +81,7 @@ struct StudioLook: Look {
             depth += inside
         }
         let tint = mix([1, 1, 1], base, 0.96)
-        let thickness = min(depth, 1.6) * 0.75 + 0.30
+        let thickness = min(depth, 1.6) * 0.70 + 0.50
         let absorbed: Vector = [powf(tint.x, thickness), powf(tint.y, thickness), powf(tint.z, thickness)]
         let behind = background.ground * 0.75 + 0.16
         let glow = base * (0.30 + 0.22 * rig.level(refracted))
@@ -159,9 +159,9 @@ private struct Lights {
             (keyStrength, fillStrength, ambient) = (0.38, 0.12, 0.64)
             (hardness, reflections, rim, shadowDepth) = (3, 0.8, 0.0, 0.38)
         case .dramatic:
-            key = camera.oriented([0.85, 0.85, 0.30])
+            key = camera.oriented([0.85, 0.80, 0.62])
             fill = camera.oriented([-0.90, 0.35, -0.25])
-            (keyStrength, fillStrength, ambient) = (1.05, 0.16, 0.12)
+            (keyStrength, fillStrength, ambient) = (1.02, 0.16, 0.16)
             (hardness, reflections, rim, shadowDepth) = (9, 0.8, 0.22, 0.72)
         }
     }

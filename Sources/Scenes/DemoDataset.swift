@@ -1,0 +1,33 @@
+import Foundation
+import Imaging
+
+/// The demonstration's pictures: a training folder in Kohya's layout and a held-out folder beside it.
+public enum DemoDataset {
+    public static let trainingCount = 24, heldOutCount = 12
+    /// Name of the folder with the training pictures: ten repeats.
+    public static let repeatsFolder = "10_popsicle"
+    private static let seed: UInt64 = 2024
+
+    /// Writes `10_popsicle/01.png …` into `folder`, without captions, and `01.png …` with a caption `.txt` beside each into `heldOut`.
+    ///
+    /// Every shape comes twice in training, in other colours, and once held out in a third; files of the same name are replaced.
+    /// - Parameter size: pixels a side.
+    /// - Throws: `ImageError` or Foundation's error where a file cannot be written.
+    public static func write(to folder: String, heldOut: String, size: Int = 256) throws {
+        func stem(_ index: Int) -> String { index < 9 ? "0\(index + 1)" : "\(index + 1)" }
+
+        let training = folder + "/" + repeatsFolder
+        for path in [training, heldOut] { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
+        for (index, scene) in trainingScenes.enumerated() {
+            try PNG.write(PopsicleStyle.render(scene, size: size), to: "\(training)/\(stem(index)).png")
+        }
+        for (index, scene) in heldOutScenes.enumerated() {
+            try PNG.write(PopsicleStyle.render(scene, size: size), to: "\(heldOut)/\(stem(index)).png")
+            let caption = PopsicleStyle.caption(scene) + "\n"
+            try caption.write(toFile: "\(heldOut)/\(stem(index)).txt", atomically: true, encoding: .utf8)
+        }
+    }
+
+    public static var trainingScenes: [Scene] { PopsicleStyle.scenes(count: trainingCount, seed: seed) }
+    public static var heldOutScenes: [Scene] { PopsicleStyle.scenes(count: heldOutCount, startingAt: trainingCount, seed: seed + 1) }
+}
