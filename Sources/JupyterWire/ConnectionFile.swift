@@ -86,6 +86,9 @@ public struct ConnectionFile: Sendable {
         }
     }
 
+    /// The files of ipc sockets; libzmq leaves them behind.
+    public var socketPaths: [String] { transport == .ipc ? ports.values.map { "\(ip)-\($0)" } : [] }
+
     /// Whether a port is still to be chosen.
     public var hasOpenPorts: Bool { ports.values.contains(0) }
 

@@ -57,6 +57,13 @@ struct KernelSockets: Sendable {
         return socket
     }
 
+    /// Sends what is still queued, closes the connections and removes the files of ipc sockets.
+    func terminate() {
+        context.terminate()
+        heartbeatContext.terminate()
+        for path in file.socketPaths { unlink(path) }
+    }
+
     /// Content of `connect_reply`.
     var ports: JSON {
         var content: [String: JSON] = ["status": "ok"]
@@ -118,8 +125,7 @@ final class KernelServer: Sendable {
         iopub.publish(OutgoingMessage("status", ["execution_state": "starting"], parent: .none))
         end(restart: waitForEnd(parent))
         for thread in threads { thread.join() }
-        sockets.context.terminate()
-        sockets.heartbeatContext.terminate()
+        sockets.terminate()
     }
 
     /// - Returns: whether a restart follows.

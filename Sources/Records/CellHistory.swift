@@ -1,5 +1,3 @@
-import Synchronization
-
 /// What was typed, over all sessions of all kernels of a user: an SQLite file opened when it is first needed.
 ///
 /// A session is one run of a kernel or of a subshell; its lines are numbered like the cells of the notebook.
@@ -25,26 +23,21 @@ public final class CellHistory: Sendable {
         CREATE TABLE IF NOT EXISTS cells (session INTEGER NOT NULL, line INTEGER NOT NULL, input TEXT NOT NULL, output TEXT, PRIMARY KEY (session, line)) WITHOUT ROWID;
         """
 
-    private struct State: ~Copyable {
-        var database: Database?
-    }
-
-    private let file: String
-    private let state = Mutex(State())
+    private let database: LazyDatabase
 
     /// - Parameter file: a path, or `:memory:`; `nil` for `history.sqlite` in the data folder.
-    public init(file: String? = nil) { self.file = file ?? dataFolder() + "/history.sqlite" }
+    public init(file: String? = nil) { database = LazyDatabase(file: file ?? dataFolder() + "/history.sqlite", schema: Self.schema) }
 
     /// - Returns: the number of a new session.
     public func beginSession() throws(RecordsError) -> Int {
-        try withDatabase { database throws(RecordsError) in
+        try database.use { database throws(RecordsError) in
             try database.run("INSERT INTO sessions DEFAULT VALUES")
             return database.lastInsertedID
         }
     }
 
     public func append(_ entries: [Entry]) throws(RecordsError) {
-        try withDatabase { database throws(RecordsError) in
+        try database.use { database throws(RecordsError) in
             try database.transaction { () throws(RecordsError) in
                 for entry in entries {
                     try database.run(
@@ -79,23 +72,10 @@ public final class CellHistory: Sendable {
     }
 
     private func entries(_ sql: String, _ values: [SQLValue]) throws(RecordsError) -> [Entry] {
-        try withDatabase { database throws(RecordsError) in
+        try database.use { database throws(RecordsError) in
             try database.run(sql, values).map { row in
                 Entry(session: row[0].integer ?? 0, line: row[1].integer ?? 0, input: row[2].text ?? "", output: row[3].text)
             }
-        }
-    }
-
-    private func withDatabase<R: Sendable>(_ body: (Database) throws(RecordsError) -> R) throws(RecordsError) -> R {
-        try state.withLock { state throws(RecordsError) in
-            let database: Database
-            if let open = state.database {
-                database = open
-            } else {
-                database = try Database(file: file, schema: Self.schema)
-                state.database = database
-            }
-            return try body(database)
         }
     }
 }

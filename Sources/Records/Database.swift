@@ -1,5 +1,6 @@
 import CSQLite
 import Glibc
+import Synchronization
 
 /// A record could not be read or written: what was asked and SQLite's own words.
 public struct RecordsError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -58,7 +59,9 @@ final class Database {
         }
         self.handle = handle
         sqlite3_busy_timeout(handle, Self.busyMilliseconds)
-        try script("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -256;")
+        // Another process may be switching the same new file: then it is done already.
+        sqlite3_exec(handle, "PRAGMA journal_mode = WAL", nil, nil, nil)
+        try script("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -256;")
         try script(schema)
     }
 
@@ -163,4 +166,34 @@ public func dataFolder() -> String {
     func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) }.flatMap { $0.hasPrefix("/") ? $0 : nil } }
     let base = variable("XDG_DATA_HOME") ?? (variable("HOME") ?? "/tmp/loralab-\(getuid())") + "/.local/share"
     return base + "/loralab"
+}
+
+/// A database that is opened when it is first used, by one thread at a time.
+final class LazyDatabase: Sendable {
+    private struct State: ~Copyable {
+        var database: Database?
+    }
+
+    private let file: String
+    private let schema: String
+    private let state = Mutex(State())
+
+    init(file: String, schema: String) {
+        self.file = file
+        self.schema = schema
+    }
+
+    @discardableResult
+    func use<R: Sendable>(_ body: (Database) throws(RecordsError) -> R) throws(RecordsError) -> R {
+        try state.withLock { state throws(RecordsError) in
+            let database: Database
+            if let open = state.database {
+                database = open
+            } else {
+                database = try Database(file: file, schema: schema)
+                state.database = database
+            }
+            return try body(database)
+        }
+    }
 }

@@ -67,7 +67,7 @@ package struct CellParser {
         guard statements.isEmpty else {
             let name = source.text(line.lowerBound..<source.wordEnd(from: line.lowerBound))
             throw CellFault(
-                error: MagicError("SyntaxError", "\(name) must be the first statement of its cell", hint: "Put it in a cell of its own: its body is everything below it."),
+                error: MagicError("SyntaxError", "the cell magic \(name) must be the first statement of its cell", hint: "Put it in a cell of its own: its body is everything below it."),
                 range: line)
         }
         guard case .magic(let magic, _) = parseMagicLine(at: line, marker: 2) else {
