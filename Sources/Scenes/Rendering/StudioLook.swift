@@ -46,13 +46,15 @@ struct StudioLook: Look {
         let fresnel = powf(1 - facing, 5)
         let mirror = ray.reflected(about: n)
         let diffuse = base * rig.diffuse(n, occlusion: occlusion, shadow: shadow)
+        // On a flat face a highlight is no spot: it would bleach the whole face.
+        let spread: Float = solid.isFaceted ? 0.4 : 1
         let rim = Vector(repeating: rig.rim * powf(1 - facing, 3) * occlusion)
         switch material {
         case .matte:
             return diffuse + rim * mix(base, [1, 1, 1], 0.25)
         case .glossy:
             let gloss = (0.035 + 0.40 * fresnel) * occlusion
-            let highlight = rig.highlight(n, ray, sharpness: 70) * 0.75 * shadow
+            let highlight = rig.highlight(n, ray, sharpness: 70) * 0.75 * shadow * spread
             return diffuse + rig.environment(mirror) * gloss + highlight + rim * mix(base, [1, 1, 1], 0.35)
         case .metallic:
             let tint = mix(base, [1, 1, 1], fresnel * 0.6)
@@ -63,7 +65,7 @@ struct StudioLook: Look {
             return light / max(1, mix(1, light.largest, 0.85))
         case .glass:
             let through = transmitted(hit, ray: ray, base: base, solid)
-            let highlight = rig.highlight(n, ray, sharpness: 110) * 1.1
+            let highlight = rig.highlight(n, ray, sharpness: 110) * 1.1 * spread
             return through + rig.environment(mirror) * (0.02 + 0.60 * fresnel) + highlight + rim * base
         }
     }
