@@ -24,13 +24,42 @@ final class Storage: @unchecked Sendable {
 final class MemoryPool: Sendable {
     static let shared = MemoryPool()
 
+    /// Memory that belongs to whoever holds this value, hence to one thread at a time.
+    fileprivate struct Block: @unchecked Sendable {
+        let pointer: UnsafeMutableRawPointer
+        let capacity: Int
+        /// Releases counted so far when this one was freed.
+        var stamp = 0
+    }
+
     struct State: ~Copyable {
         /// Free blocks by capacity, each used as a stack: the block freed last is the likeliest to be in cache.
-        var free: [Int: [UInt]] = [:]
+        fileprivate var free: [Int: [Block]] = [:]
+        fileprivate var releases = 0
         var bytesInUse = 0
         var peakBytes = 0
         var bytesFree = 0
         var freeLimit = 4 << 30
+
+        /// Takes out the block that has been free for longest.
+        fileprivate mutating func removeOldest() -> Block? {
+            guard let capacity = free.min(by: { $0.value[0].stamp < $1.value[0].stamp })?.key else { return nil }
+            let block = free[capacity]!.removeFirst()
+            if free[capacity]!.isEmpty { free[capacity] = nil }
+            bytesFree -= capacity
+            return block
+        }
+
+        /// Blocks to give back before a new one is asked for: used and free memory together stay within half as much again as
+        /// was ever in use at once. A repeated step keeps all its blocks; a change of sizes does not add to what the last sizes left.
+        fileprivate mutating func surplus() -> [Block] {
+            var result: [Block] = []
+            let most = peakBytes + peakBytes / 2 + State.slack
+            while bytesInUse + bytesFree > most, let oldest = removeOldest() { result.append(oldest) }
+            return result
+        }
+
+        private static let slack = 64 << 20
     }
     let state = Mutex(State())
 
@@ -46,37 +75,39 @@ final class MemoryPool: Sendable {
     }
 
     func allocate(_ capacity: Int) -> UnsafeMutableRawPointer {
-        let reused: UInt? = state.withLock { s in
+        let (reused, surplus): (Block?, [Block]) = state.withLock { s in
             s.bytesInUse += capacity
             s.peakBytes = max(s.peakBytes, s.bytesInUse)
-            guard let block = s.free[capacity]?.popLast() else { return nil }
+            guard let block = s.free[capacity]?.popLast() else { return (nil, s.surplus()) }
+            if s.free[capacity]!.isEmpty { s.free[capacity] = nil }
             s.bytesFree -= capacity
-            return block
+            return (block, [])
         }
-        if let reused { return UnsafeMutableRawPointer(bitPattern: reused)! }
-        return Self.obtain(capacity)
+        surplus.forEach(Self.giveBack)
+        return reused?.pointer ?? Self.obtain(capacity)
     }
 
     func release(_ pointer: UnsafeMutableRawPointer, _ capacity: Int) {
-        let kept = state.withLock { s in
+        var block = Block(pointer: pointer, capacity: capacity)
+        let isKept = state.withLock { s in
             s.bytesInUse -= capacity
             guard s.bytesFree + capacity <= s.freeLimit else { return false }
-            s.free[capacity, default: []].append(UInt(bitPattern: pointer))
+            s.releases += 1
+            block.stamp = s.releases
+            s.free[capacity, default: []].append(block)
             s.bytesFree += capacity
             return true
         }
-        if !kept { Self.giveBack(pointer, capacity) }
+        if !isKept { Self.giveBack(block) }
     }
 
     /// Gives every free block back to the system.
     func trim() {
-        let blocks = state.withLock { s in
-            defer { s.free = [:]; s.bytesFree = 0 }
+        let freed = state.withLock { s in
+            defer { (s.free, s.bytesFree) = ([:], 0) }
             return s.free
         }
-        for (capacity, pointers) in blocks {
-            for pointer in pointers { Self.giveBack(UnsafeMutableRawPointer(bitPattern: pointer)!, capacity) }
-        }
+        for blocks in freed.values { blocks.forEach(Self.giveBack) }
     }
 
     private static func obtain(_ capacity: Int) -> UnsafeMutableRawPointer {
@@ -92,7 +123,7 @@ final class MemoryPool: Sendable {
         return block
     }
 
-    private static func giveBack(_ pointer: UnsafeMutableRawPointer, _ capacity: Int) {
-        if capacity >= mappedFrom { munmap(pointer, capacity) } else { free(pointer) }
+    private static func giveBack(_ block: Block) {
+        if block.capacity >= mappedFrom { munmap(block.pointer, block.capacity) } else { free(block.pointer) }
     }
 }

@@ -56,6 +56,27 @@ import Testing
         }
     }
 
+    @Test("blocks of sizes that are no longer used do not pile up")
+    func changingSizes() async {
+        await #expect(processExitsWith: .success) {
+            // Each tensor has a size of its own, 100 to 164 MiB; without giving back, 64 of them would hold 8 GiB.
+            for i in 0..<64 { _ = Tensor(shape: [(100 + i) << 18]) { $0[0] = 1 } }
+            let held = Engine.bytesInUse + Engine.bytesPooled
+            guard held <= 350 << 20 else { fatalError("\(held >> 20) MiB are held after one tensor at a time of at most 164 MiB") }
+        }
+    }
+
+    @Test("a long graph that is dropped without a walk is released")
+    func longGraph() async {
+        await #expect(processExitsWith: .success) {
+            let before = Engine.bytesInUse
+            var y = Tensor.ones([1]).trackingGradient()
+            for _ in 0..<300_000 { y = y + 1 }
+            y = Tensor.ones([1])
+            guard Engine.bytesInUse <= before + 128 else { fatalError("\(Engine.bytesInUse - before) bytes are still held") }
+        }
+    }
+
     @Test("the backward walk lets go of what was kept as it passes")
     func released() async {
         await #expect(processExitsWith: .success) {

@@ -44,6 +44,18 @@ final class Node: @unchecked Sendable {
         isConsumed = true
     }
 
+    /// Takes a graph that nobody walked apart node by node: left to itself, a chain of a hundred thousand ops would be
+    /// released by as many nested calls.
+    deinit {
+        var pending = inputs.compactMap { $0 }
+        inputs = []
+        while var node = pending.popLast() {
+            guard isKnownUniquelyReferenced(&node) else { continue }
+            pending.append(contentsOf: node.inputs.compactMap { $0 })
+            node.inputs = []
+        }
+    }
+
     private static let counter = Atomic<UInt64>(1)
 
     static func nextID() -> UInt64 { counter.wrappingAdd(1, ordering: .relaxed).oldValue }
