@@ -150,15 +150,94 @@ BODY(pack_weights_body, weights_t) {
     }
 }
 
+// MARK: - Few output channels
+
+// With few output channels most of a vector of them would be empty. All taps' products of a source pixel are computed side by side
+// instead, as one vector `[taps, N]`, and each output pixel then picks its taps from its neighbours' vectors.
+
+enum { fewChannels = 4, fewFloats = 2 * bandFloats };
+
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v4_any __attribute__((vector_size(16), aligned(4), may_alias));
+
+static bool has_few_channels(const correlate_t *t) {
+    return t->N <= fewChannels && t->step == 1 && t->tapsY * t->tapsX > 1 && t->tapsY * t->tapsX * t->N <= 4 * tileVectors * LANES;
+}
+
+/// `packed[c][tap · N + n]` in panels.
+static void pack_few(const correlate_t *t, const weights_t *weights, float *packed) {
+    const cc_conv *c = weights->c;
+    ptrdiff_t taps = c->kernelHeight * c->kernelWidth;
+    for (ptrdiff_t p = 0; p < t->panels.count; p++) {
+        ptrdiff_t width = vectors_of(&t->panels, p) * LANES, first = first_vector(&t->panels, p) * LANES, n = columns_of(&t->panels, p);
+        float *panel = packed + first * t->channels;
+        memset(panel, 0, (size_t)(t->channels * width) * sizeof(float));
+        for (ptrdiff_t k = 0; k < t->channels; k++) for (ptrdiff_t j = 0; j < n; j++) {
+            ptrdiff_t tap = (first + j) / t->N, channel = (first + j) % t->N, y = tap / t->tapsX, x = tap % t->tapsX;
+            ptrdiff_t turned = (weights->firstY - y * c->stride) * c->kernelWidth + weights->firstX - x * c->stride;
+            ptrdiff_t at = weights->forward ? (channel * taps + tap) * c->channels + k : (k * taps + turned) * c->channels + channel;
+            widen(1, advanced(weights->w, c->weightType, at), c->weightType, panel + k * width + j);
+        }
+    }
+}
+
+/// One row of output pixels. `products` is source row `row − offsetY + ty` for tap row `ty = 0`, vectors `stride` apart.
+static void gather_few(const correlate_t *t, const float *products, ptrdiff_t stride, ptrdiff_t picture, ptrdiff_t row) {
+    ptrdiff_t N = t->N, firstY = larger(0, t->offsetY - row), lastY = smaller(t->tapsY, t->height + t->offsetY - row);
+    ptrdiff_t base = picture * t->outPicture + row * t->outRow;
+    float bias[4] = {0}, result[4];
+    for (ptrdiff_t n = 0; n < N && t->bias; n++) bias[n] = t->bias[n];
+    for (ptrdiff_t x = 0; x < t->columns; x++) {
+        ptrdiff_t firstX = larger(0, t->offsetX - x), lastX = smaller(t->tapsX, t->width + t->offsetX - x), at = base + x * t->outPixel;
+        v4 sum = *(const v4_any *)bias;
+        for (ptrdiff_t ty = firstY; ty < lastY; ty++) for (ptrdiff_t tx = firstX; tx < lastX; tx++)
+            sum += *(const v4_any *)(products + (ty * t->width + x + tx - t->offsetX) * stride + (ty * t->tapsX + tx) * N);
+        *(v4_any *)result = sum;
+        for (ptrdiff_t n = 0; n < N; n++) {
+            float value = result[n] + (t->addend ? t->addend[at + n] : 0);
+            t->out[at + n] = t->accumulate ? t->out[at + n] + value : value;
+        }
+    }
+}
+
+/// Items are bands of output rows.
+BODY(few_body, correlate_t) {
+    ptrdiff_t stride = t->panels.vectors * LANES, height = t->bandRows + t->tapsY - 1;
+    float *products = scratch_take(height * t->width * stride + 4);
+    for (ptrdiff_t item = begin; item < end; item++) {
+        ptrdiff_t picture = item / t->rowBands, row = item % t->rowBands * t->bandRows, rows = smaller(t->bandRows, t->rows - row);
+        ptrdiff_t top = row - t->offsetY, first = larger(0, top), last = smaller(t->height, top + rows + t->tapsY - 1);  // source rows
+        const float *source = t->source + (picture * t->height + first) * t->width * t->channels;
+        float *target = products + (first - top) * t->width * stride;
+        if (last > first) multiply_packed(&t->panels, false, (last - first) * t->width, t->channels, source, t->channels, t->packed, t->channels, 0, target, stride, false);
+        for (ptrdiff_t r = 0; r < rows; r++) gather_few(t, products + r * t->width * stride, stride, picture, row + r);
+    }
+    scratch_release(products);
+}
+
+static void correlate_few(correlate_t *t, const weights_t *weights) {
+    t->panels = panels_of(t->tapsY * t->tapsX * t->N);
+    float *packed = scratch_take(t->channels * t->panels.vectors * LANES);
+    pack_few(t, weights, packed);
+    t->packed = packed;
+    t->bandRows = larger(1, smaller(t->rows, fewFloats / larger(1, t->width * t->panels.vectors * LANES) - t->tapsY + 1));
+    while (t->bandRows > 4 && t->batch * ceil_div(t->rows, t->bandRows) < 4 * cc_threads()) t->bandRows = (t->bandRows + 1) / 2;
+    t->rowBands = ceil_div(t->rows, t->bandRows);
+    cc_parallel_for(t->batch * t->rowBands, 1, few_body, t);
+    scratch_release(packed);
+}
+
 /// Packs as many panels at a time as `panelBytes` allows and runs the bands over them.
 static void correlate(correlate_t *t, weights_t *weights) {
     if (t->batch <= 0 || t->rows <= 0 || t->columns <= 0 || t->N <= 0) return;
+    weights->tapsY = t->tapsY; weights->tapsX = t->tapsX;
+    if (has_few_channels(t)) { correlate_few(t, weights); return; }
     plan_bands(t);
     t->panels = panels_of(t->N);
     ptrdiff_t K = terms_of(t), panelFloats = tileVectors * LANES * K;
     ptrdiff_t together = larger(1, smaller(t->panels.count, panelBytes / 4 / larger(panelFloats, 1)));
     float *packed = scratch_take(together * panelFloats);
-    weights->panels = &t->panels; weights->depth = K; weights->packed = packed; weights->tapsY = t->tapsY; weights->tapsX = t->tapsX;
+    weights->panels = &t->panels; weights->depth = K; weights->packed = packed;
     t->packed = packed;
     for (t->firstPanel = 0; t->firstPanel < t->panels.count; t->firstPanel = t->lastPanel) {
         t->lastPanel = smaller(t->panels.count, t->firstPanel + together);
