@@ -25,6 +25,11 @@ public struct JSONError: Error, Equatable, Sendable {
     public var reason: Reason
     /// Bytes from the start.
     public var offset: Int
+
+    public init(reason: Reason, offset: Int) {
+        self.reason = reason
+        self.offset = offset
+    }
 }
 
 /// The kernel cannot start: shown on standard error, ends the process with status 1.

@@ -6,11 +6,11 @@ public enum StreamName: String, Sendable {
 /// Gathers output into few `stream` messages: text of one stream of one request is joined until 64 KiB are there, 50 ms have passed, or anything else is published.
 ///
 /// A state machine without I/O: every method returns what is to be sent now, in order.
-struct StreamCoalescer {
+package struct StreamCoalescer {
     /// Bytes of text that are sent at once.
-    static let sizeLimit = 64 << 10
+    package static let sizeLimit = 64 << 10
     /// How long text may wait for more, in nanoseconds.
-    static let delay: UInt64 = 50_000_000
+    package static let delay: UInt64 = 50_000_000
 
     private struct Pending {
         var name: StreamName
@@ -21,11 +21,13 @@ struct StreamCoalescer {
 
     private var pending: Pending?
 
+    package init() {}
+
     /// When waiting text is due (monotonic nanoseconds), if there is any.
-    var deadline: UInt64? { pending?.deadline }
+    package var deadline: UInt64? { pending?.deadline }
 
     /// - Parameter now: monotonic nanoseconds.
-    mutating func append(_ text: String, to name: StreamName, parent: ParentHeader, now: UInt64) -> [OutgoingMessage] {
+    package mutating func append(_ text: String, to name: StreamName, parent: ParentHeader, now: UInt64) -> [OutgoingMessage] {
         guard !text.isEmpty else { return [] }
         var sent: [OutgoingMessage] = []
         if let waiting = pending, waiting.name != name || waiting.parent != parent { sent = flush() }
@@ -39,15 +41,15 @@ struct StreamCoalescer {
     }
 
     /// What was waiting, then the message itself: order is kept.
-    mutating func pass(_ message: OutgoingMessage) -> [OutgoingMessage] { flush() + [message] }
+    package mutating func pass(_ message: OutgoingMessage) -> [OutgoingMessage] { flush() + [message] }
 
     /// What is due at `now`.
-    mutating func due(now: UInt64) -> [OutgoingMessage] {
+    package mutating func due(now: UInt64) -> [OutgoingMessage] {
         guard let deadline, deadline <= now else { return [] }
         return flush()
     }
 
-    mutating func flush() -> [OutgoingMessage] {
+    package mutating func flush() -> [OutgoingMessage] {
         guard let waiting = pending else { return [] }
         pending = nil
         return [OutgoingMessage("stream", ["name": .string(waiting.name.rawValue), "text": .string(waiting.text)], parent: waiting.parent)]

@@ -5,7 +5,7 @@ import JupyterWire
 ///
 /// Reading happens under one lock, by a thread that waits for the pipes and by whoever drains them: a write is in the pipe when it returns, so after a cell `drain()`
 /// sees everything, in order, without waiting for a moment that might be long enough.
-final class StandardStreams: Sendable {
+package final class StandardStreams: Sendable {
     private struct Pipe: Sendable {
         let name: StreamName
         let readEnd: Int32
@@ -79,7 +79,7 @@ final class StandardStreams: Sendable {
     }
 
     /// How many bytes end at the end of a character (UTF-8); bytes that are no UTF-8 at all count as whole.
-    static func completePrefix(of bytes: [UInt8]) -> Int {
+    package static func completePrefix(of bytes: [UInt8]) -> Int {
         for back in 1...4 where back <= bytes.count {
             let byte = bytes[bytes.count - back]
             if byte & 0xC0 == 0x80 { continue }
