@@ -35,7 +35,7 @@ let package = Package(
         .target(name: "CCompute", cSettings: [.unsafeFlags(["-O3"])]),          // vectorised loops, run-time dispatch
         .target(name: "TensorCore", dependencies: ["CCompute", "COpenBLAS"], swiftSettings: numeric),
         .target(name: "Checkpoints", dependencies: ["TensorCore", "CCrypto"]),  // safetensors, file hashes
-        .target(name: "Neural", dependencies: ["TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
+        .target(name: "Neural", dependencies: ["CCompute", "TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
 
         // Pictures.
         .target(name: "CImaging", dependencies: ["CPNG", "CJPEGLibrary", "CWebP", "CEXIF"]),  // setjmp-safe reading of picture files

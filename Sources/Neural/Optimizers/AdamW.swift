@@ -1,10 +1,5 @@
+import CCompute
 import TensorCore
-
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101), torch's rule:
 /// `p ← p(1 − ηλ)`, `m ← β₁m + (1−β₁)g`, `v ← β₂v + (1−β₂)g²`, `p ← p − η/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)`.
@@ -45,20 +40,21 @@ public struct AdamW: Optimizer {
                 let zeros = [Float](repeating: 0, count: parameter.value.count)
                 slots[parameter.name] = Slot(mean: zeros, square: zeros, shape: shape)
             }
-            update(parameter, gradient, rate: Double(learningRates[index]), slot: &slots[parameter.name]!)
+            update(parameter, gradient, rate: learningRates[index], slot: &slots[parameter.name]!)
         }
     }
 
-    private func update(_ parameter: Parameter, _ gradient: Tensor, rate: Double, slot: inout Slot) {
+    private func update(_ parameter: Parameter, _ gradient: Tensor, rate: Float, slot: inout Slot) {
         slot.step += 1
-        let rule = AdamRule(
-            decay: Float(1 - rate * weightDecay), beta1: Float(1 - beta1), beta2: Float(beta2), square: Float(1 - beta2),
-            stepSize: Float(rate / (1 - pow(beta1, Double(slot.step)))),
-            correction: Float((1 - pow(beta2, Double(slot.step))).squareRoot()), epsilon: Float(epsilon))
+        let step = slot.step
         slot.mean.withUnsafeMutableBufferPointer { mean in
             slot.square.withUnsafeMutableBufferPointer { square in
                 gradient.withUnsafeFloats { gradient in
-                    parameter.update { rule.apply($0, gradient, mean, square) }
+                    parameter.update { values in
+                        cc_adamw(
+                            values.count, values.baseAddress, gradient.baseAddress, mean.baseAddress, square.baseAddress, rate,
+                            Float(beta1), Float(beta2), Float(epsilon), Float(weightDecay), step, 1)
+                    }
                 }
             }
         }
@@ -97,25 +93,4 @@ public struct AdamW: Optimizer {
     }
 
     private static let suffixes = [".step", ".exp_avg", ".exp_avg_sq"]
-}
-
-/// One step's numbers, the same for every element of a parameter.
-private struct AdamRule {
-    /// `1 − ηλ`, `1 − β₁`, `β₂`, `1 − β₂`, `η/(1−β₁ᵗ)`, `√(1−β₂ᵗ)`, ε.
-    let decay: Float, beta1: Float, beta2: Float, square: Float, stepSize: Float, correction: Float, epsilon: Float
-
-    func apply(
-        _ parameter: UnsafeMutableBufferPointer<Float>, _ gradient: UnsafeBufferPointer<Float>,
-        _ mean: UnsafeMutableBufferPointer<Float>, _ squares: UnsafeMutableBufferPointer<Float>
-    ) {
-        guard let p = parameter.baseAddress, let g = gradient.baseAddress, let m = mean.baseAddress, let v = squares.baseAddress
-        else { return }
-        for i in 0..<parameter.count {
-            let mi = m[i] + beta1 * (g[i] - m[i])
-            let vi = v[i] * beta2 + square * (g[i] * g[i])
-            m[i] = mi
-            v[i] = vi
-            p[i] = p[i] * decay - stepSize * (mi / (vi.squareRoot() / correction + epsilon))
-        }
-    }
 }
