@@ -13,7 +13,7 @@ public struct Weights {
     private let precision: DType?
 
     /// - Parameter precision: what matrices and kernels are converted to while loading; nil keeps the stored precision.
-    ///   Vectors (biases, scales) are always float32: they are small and normalisation wants them so.
+    ///   Vectors (biases, scales) and lone position tables of three axes are always float32: they are small, and sums want them so.
     public init(_ source: any WeightSource, registry: Registry = Registry(), precision: DType? = nil) {
         self.init(source, registry, path: "", storedPath: "", precision)
     }
@@ -61,7 +61,8 @@ public struct Weights {
         _ name: String, shape: [Int], layout: WeightLayout = .plain, initial: InitialValue? = nil
     ) throws(CheckpointError) -> Parameter {
         let stored = try read(Self.join(storedPath, name), shape: shape, initial: initial)
-        let wanted = shape.count > 1 ? precision ?? stored.dtype : .float32
+        let isMatrixOrKernel = shape.count == 2 || shape.count == 4
+        let wanted = isMatrixOrKernel ? precision ?? stored.dtype : .float32
         let key = Self.join(path, name)
         let parameter = Parameter(key, layout.toMemory(stored.dtype == wanted ? stored : stored.converted(to: wanted)))
         registry.add(.init(key: key, parameter: parameter, layout: layout))

@@ -3,18 +3,20 @@
 
 Written to models/: for each case `<name>.json` (configuration, signature of keys and shapes, tokens) and
 `<name>.safetensors` (outputs, input gradients, a few weight gradients; pictures and latents as [B, H, W, C]).
-Needs: torch diffusers transformers safetensors.
+"pipeline" as argument writes that case alone. Needs: torch diffusers transformers safetensors.
 """
 import json
 import pathlib
+import sys
 import warnings
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import (
     BlipConfig, BlipForConditionalGeneration, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection,
+    CLIPTokenizer,
 )
 
 import formula
@@ -152,8 +154,41 @@ def blip(name):
          ids=ids.tolist(), generations=generations)
 
 
+def pipeline(name):
+    """A whole folder as diffusers writes it: float16, the UNet in shards; and what its parts compute."""
+    tokenizer = CLIPTokenizer.from_pretrained(OUT.parent / "tokenizers" / "clip")
+    text = CLIPTextModel(CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id))
+    unet = UNet2DConditionModel(
+        in_channels=4, out_channels=4, norm_num_groups=4, block_out_channels=(8, 16), layers_per_block=1, cross_attention_dim=16,
+        attention_head_dim=2, sample_size=8, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))
+    vae = AutoencoderKL(block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=4, latent_channels=4, scaling_factor=0.25,
+                        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2)
+    for part in (text, unet, vae):
+        fill(part)
+    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1)
+    folder = OUT / name
+    StableDiffusionPipeline(
+        vae=vae.half(), text_encoder=text.half(), tokenizer=tokenizer, unet=unet.half(), scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder, safe_serialization=True, max_shard_size="40KB")
+    for path in folder.glob("tokenizer/*"):
+        path.unlink()  # Tests/Fixtures/tokenizers/clip holds the same tokenizer
+    text, unet, vae = text.float(), unet.float(), vae.float()
+    prompts = ["a glossy red sphere", "cloud, isometric, 3d icon, cloud, isometric, 3d icon"]
+    ids = tokenizer(prompts, padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids
+    states = text(ids).last_hidden_state
+    x = picture("latents", 2, 8, 8, 4)
+    save(name, {"states": states, "denoised": channels_last(unet(x, torch.tensor([3.0, 741.5]), states).sample),
+                "decoded": channels_last(vae.decode(x).sample)}, prompts=prompts, config={}, signature="", ids=ids.tolist())
+
+
 def main():
     OUT.mkdir(exist_ok=True)
+    if sys.argv[1:] == ["pipeline"]:
+        return pipeline("pipeline")
     small = dict(in_channels=4, out_channels=4, norm_num_groups=8)
     unet("unet_sd1", 8, 8,
          ["conv_in.weight", "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight",
@@ -187,6 +222,7 @@ def main():
     clip("clip_quick_gelu", CLIPTextModel, hidden_act="quick_gelu", eos_token_id=2)
     clip("clip_gelu", CLIPTextModelWithProjection, hidden_act="gelu", eos_token_id=59, projection_dim=20)
     blip("blip")
+    pipeline("pipeline")
 
 
 if __name__ == "__main__":
