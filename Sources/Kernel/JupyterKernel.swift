@@ -13,9 +13,10 @@ public struct JupyterKernel: Sendable {
         let log = KernelLog()
         let signals = Signals()
         let parent = ParentProcess()
+        let niceness = Niceness.raisePriority()
         do throws(ConnectionError) {
             let sockets = try KernelSockets(path: configuration.connectionFile)
-            let server = KernelServer(configuration, sockets, signals, log)
+            let server = KernelServer(configuration, sockets, signals, log, cellNiceness: niceness)
             server.serve(until: parent)
             return 0
         } catch {
@@ -23,6 +24,23 @@ public struct JupyterKernel: Sendable {
             return 1
         }
     }
+}
+
+/// Lets the threads that answer, libzmq's among them, go before those that compute, where the system permits it. Linux keeps niceness per thread; a new
+/// thread has that of the one that made it.
+enum Niceness {
+    private static let ofService: Int32 = -10
+    private static let process = __priority_which_t(PRIO_PROCESS.rawValue)
+
+    /// Raises the calling thread.
+    /// - Returns: what it was, for the threads that run cells.
+    static func raisePriority() -> Int32 {
+        let before = getpriority(process, 0)
+        setpriority(process, 0, ofService)
+        return before
+    }
+
+    static func set(_ niceness: Int32) { setpriority(process, 0, niceness) }
 }
 
 /// The five bound sockets.
@@ -78,8 +96,6 @@ final class KernelServer: Sendable {
     private static let grace = 4.0
     /// Milliseconds between looks at the parent process.
     private static let parentInterval: Int32 = 1000
-    /// Niceness of threads that answer while cells use all processors, where the system permits it.
-    private static let serviceNiceness: Int32 = -10
 
     private let configuration: KernelConfiguration
     private let sockets: KernelSockets
@@ -92,16 +108,14 @@ final class KernelServer: Sendable {
     private let control: ControlLoop
     private let heartbeatStop = WakeSignal()
 
-    init(_ configuration: KernelConfiguration, _ sockets: KernelSockets, _ signals: Signals, _ log: KernelLog) {
+    init(_ configuration: KernelConfiguration, _ sockets: KernelSockets, _ signals: Signals, _ log: KernelLog, cellNiceness: Int32) {
         let iopub = IOPub(socket: sockets.iopub, session: sockets.session)
         let router = ShellRouter(shell: sockets.shell, stdin: sockets.stdin, session: sockets.session, log: log)
         let streams = StandardStreams { iopub.stream($0, $1, parent: $2) }
         let outlet = SocketOutlet(iopub: iopub, router: router, streams: streams)
         let shutDown: @Sendable (Bool) -> Void = { signals.requestShutdown(restart: $0) }
         service = ShellService(configuration: configuration, outlet: outlet, log: log.debug, ports: sockets.ports, shutDown: shutDown)
-        let niceness = getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)
-        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.serviceNiceness)
-        subshells = SubshellTable(service) { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
+        subshells = SubshellTable(service) { Niceness.set(cellNiceness) }
         control = ControlLoop(
             socket: sockets.control, session: sockets.session, configuration: configuration, subshells: subshells, outlet: outlet, log: log, shutDown: shutDown)
         self.configuration = configuration
@@ -123,9 +137,11 @@ final class KernelServer: Sendable {
         ]
         _ = SystemThread("output", stackSize: 256 << 10) { [streams] in streams.run() }
         iopub.publish(OutgoingMessage("status", ["execution_state": "starting"], parent: .none))
-        end(restart: waitForEnd(parent))
+        let isIdle = end(restart: waitForEnd(parent))
         for thread in threads { thread.join() }
         sockets.terminate()
+        // A cell that does not stop must not run into the destructors of a process that ends.
+        if !isIdle { _exit(0) }
     }
 
     /// - Returns: whether a restart follows.
@@ -142,7 +158,8 @@ final class KernelServer: Sendable {
     }
 
     /// Stops cells at a step boundary, lets the configuration save what it must, sends what is queued.
-    private func end(restart: Bool) {
+    /// - Returns: whether all cells and the configuration's hook have ended.
+    private func end(restart: Bool) -> Bool {
         let isSaved = Monitor(false)
         let hook = configuration.onShutdown
         _ = SystemThread("shutdown", stackSize: 8 << 20) {
@@ -150,15 +167,16 @@ final class KernelServer: Sendable {
             isSaved.withLockAndBroadcast { $0 = true }
         }
         let deadline = monotonicNanoseconds() + UInt64(Self.grace * 1e9)
-        _ = subshells.close(within: Self.grace)
+        let haveCellsEnded = subshells.close(within: Self.grace)
         let left = max(0, Double(Int64(deadline) - Int64(monotonicNanoseconds())) / 1e9)
-        _ = isSaved.wait(seconds: left) { $0 }
+        let isHookDone = isSaved.wait(seconds: left) { $0 }
         service.history.close()
         streams.drain()
         router.close()
         control.close()
         iopub.close()
         heartbeatStop.raise()
+        return haveCellsEnded && isHookDone
     }
 }
 
@@ -172,6 +190,7 @@ private struct SocketOutlet: MessageOutlet {
     func publish(_ message: OutgoingMessage) { iopub.publish(message) }
     func stream(_ name: StreamName, _ text: String, parent: ParentHeader) { iopub.stream(name, text, parent: parent) }
     func attributeOutput(to parent: ParentHeader?) { streams.attribute(to: parent) }
+    func endOutput() { streams.end() }
     func drainOutput() { streams.drain() }
 
     func ask(prompt: String, password: Bool, for request: IncomingMessage, interruption: Interruption) throws -> String {

@@ -16,6 +16,7 @@ final class RecordingOutlet: MessageOutlet {
     func ask(prompt: String, password: Bool, for request: IncomingMessage, interruption: Interruption) throws -> String { "answer to \(prompt)" }
     func attributeOutput(to parent: ParentHeader?) {}
     func drainOutput() {}
+    func endOutput() {}
 
     private func keep(_ channel: String, _ message: OutgoingMessage, _ routing: [[UInt8]]) {
         let sealed = session.seal(message, routing: routing)

@@ -273,6 +273,63 @@ def test_nothing_on_the_terminal(make_kernel):
     assert out == b"" and err == b""
 
 
+# File descriptors 1 and 2
+
+def write_to(kernel, descriptor, data):
+    """What native code in the kernel, or a child process, would print."""
+    with open(f"/proc/{kernel.process.pid}/fd/{descriptor}", "wb", buffering=0) as pipe:
+        pipe.write(data)
+
+
+@pytest.mark.parametrize("descriptor,name", [(1, "stdout"), (2, "stderr")])
+def test_native_output_belongs_to_the_cell(fresh, descriptor, name):
+    header = fresh.start_sleeping(0.5)
+    write_to(fresh, descriptor, "h\u00e9llo\n".encode())
+    fresh.reply(header)
+    assert text(fresh.published(header), name) == "h\u00e9llo\n"
+
+
+def test_native_output_before_idle(fresh):
+    header = fresh.start_sleeping(0.5)
+    for number in range(2000):
+        write_to(fresh, 1, b"%04d\n" % number)
+    fresh.reply(header)
+    assert text(fresh.published(header)) == "".join(f"{number:04}\n" for number in range(2000))
+
+
+def test_characters_are_not_cut(fresh):
+    header = fresh.start_sleeping(0.5)
+    for byte in "\u4f60\U0001F642".encode():
+        write_to(fresh, 1, bytes([byte]))
+        time.sleep(0.01)
+    fresh.reply(header)
+    assert text(fresh.published(header)) == "\u4f60\U0001F642"
+
+
+def test_output_that_is_no_text(fresh):
+    header = fresh.start_sleeping(0.4)
+    write_to(fresh, 1, b"\xff\xfe ok \xe4\xbd")
+    fresh.reply(header)
+    assert text(fresh.published(header)) == "\ufffd\ufffd ok \ufffd"
+
+
+def test_native_output_of_a_silent_cell_is_discarded(fresh):
+    header = fresh.request("execute_request", {"code": "%sleep 0.4", "silent": True})
+    time.sleep(0.2)
+    write_to(fresh, 1, b"quiet")
+    fresh.reply(header)
+    assert text(fresh.published(header)) == ""
+
+
+def test_native_output_after_the_cell_keeps_its_parent(fresh):
+    header = fresh.request("execute_request", {"code": "%echo a"})
+    fresh.reply(header)
+    fresh.published(header)
+    write_to(fresh, 1, b"late")
+    message = fresh.receive("iopub")
+    assert message.type == "stream" and message.content["text"] == "late" and message.parent["msg_id"] == header["msg_id"]
+
+
 def test_start_is_quick():
     times = []
     for _ in range(5):

@@ -46,7 +46,7 @@ struct CellExecution: Sendable {
         } catch {
             outcome.failure = error
         }
-        outlet.drainOutput()
+        outlet.endOutput()
         outcome.result = publisher.result
         return outcome
     }

@@ -3,8 +3,16 @@ import Records
 
 /// Writes cells to the history behind the back of the executor: a cell's answer never waits for the disk. Its thread starts with the first cell.
 package final class HistoryWriter: Sendable {
+    /// A cell of a session that may not have its number yet.
+    struct Entry: Sendable {
+        var session: HistorySession
+        var line: Int
+        var input: String
+        var output: String?
+    }
+
     private struct State: Sendable {
-        var pending: [CellHistory.Entry] = []
+        var pending: [Entry] = []
         var isWriting = false
         var isClosed = false
         var thread: SystemThread?
@@ -19,7 +27,7 @@ package final class HistoryWriter: Sendable {
         self.log = log
     }
 
-    package func append(_ entry: CellHistory.Entry) {
+    func append(_ entry: Entry) {
         state.withLockAndBroadcast { state in
             state.pending.append(entry)
             if state.thread == nil { state.thread = SystemThread("history", stackSize: 256 << 10) { self.run() } }
@@ -29,7 +37,7 @@ package final class HistoryWriter: Sendable {
     private func run() {
         while let entries = nextBatch() {
             do {
-                try history.append(entries)
+                try history.append(try entries.map { .init(session: try $0.session.number(), line: $0.line, input: $0.input, output: $0.output) })
             } catch {
                 log("\(error)")
             }
@@ -37,18 +45,13 @@ package final class HistoryWriter: Sendable {
         }
     }
 
-    private func nextBatch() -> [CellHistory.Entry]? {
+    private func nextBatch() -> [Entry]? {
         state.wait { state in
             guard !state.pending.isEmpty else { return state.isClosed ? .some(nil) : nil }
             defer { state.pending = [] }
             state.isWriting = true
             return .some(state.pending)
         }
-    }
-
-    /// Waits until everything appended so far is in the file.
-    package func flush() {
-        state.wait { $0.pending.isEmpty && !$0.isWriting ? () : nil }
     }
 
     /// Ends the thread after the last write.
@@ -60,9 +63,9 @@ package final class HistoryWriter: Sendable {
         thread?.join()
     }
 
-    /// The history itself, complete up to now.
-    package var complete: CellHistory {
-        flush()
+    /// The history itself, once everything appended so far is in the file.
+    var complete: CellHistory {
+        state.wait { $0.pending.isEmpty && !$0.isWriting ? () : nil }
         return history
     }
 }
@@ -71,36 +74,36 @@ package final class HistoryWriter: Sendable {
 final class HistorySession: Sendable {
     private let writer: HistoryWriter
     private let history: CellHistory
-    private let number = Monitor<Int?>(nil)
+    private let known = Monitor<Int?>(nil)
 
     init(writer: HistoryWriter, history: CellHistory) {
         self.writer = writer
         self.history = history
     }
 
-    /// Keeps a cell.
-    /// - Throws: `RecordsError` when the file cannot be opened.
-    func append(line: Int, input: String, output: String?) throws {
-        writer.append(.init(session: try current(), line: line, input: input, output: output))
+    /// Keeps a cell; returns at once.
+    func append(line: Int, input: String, output: String?) {
+        writer.append(.init(session: self, line: line, input: input, output: output))
     }
 
     /// Cells as `history_request` asks for them.
+    /// - Throws: `RecordsError` when the file cannot be read.
     func entries(_ access: HistoryRequest.Access) throws -> [CellHistory.Entry] {
         let complete = writer.complete
         switch access {
         case .tail(let count): return try complete.tail(count)
         case .search(let pattern, let count, let unique): return try complete.search(pattern, count: count, unique: unique)
         case .range(let session, let start, let stop):
-            return try complete.range(session: session > 0 ? session : current() + session, start: start, stop: stop)
+            return try complete.range(session: session > 0 ? session : number() + session, start: start, stop: stop)
         }
     }
 
-    private func current() throws -> Int {
-        try number.withLock { number in
-            if let number { return number }
-            let new = try history.beginSession()
-            number = new
-            return new
+    func number() throws(RecordsError) -> Int {
+        if let number = known.withLock({ $0 }) { return number }
+        let new = try history.beginSession()
+        return known.withLock { known in
+            known = known ?? new
+            return known!
         }
     }
 }

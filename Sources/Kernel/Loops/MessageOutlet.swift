@@ -12,6 +12,8 @@ package protocol MessageOutlet: Sendable {
     func attributeOutput(to parent: ParentHeader?)
     /// Publishes everything that has been written to file descriptors 1 and 2.
     func drainOutput()
+    /// Drains, and gives up waiting for the rest of a character that was begun: the cell is over.
+    func endOutput()
 }
 
 extension MessageOutlet {

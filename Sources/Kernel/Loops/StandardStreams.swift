@@ -50,6 +50,17 @@ package final class StandardStreams: Sendable {
         read()
     }
 
+    /// Emits everything written so far, half characters as U+FFFD.
+    func end() {
+        drain()
+        state.withLock { state in
+            for index in state.pipes.indices where !state.pipes[index].rest.isEmpty {
+                if let parent = state.parent { emit(state.pipes[index].name, String(decoding: state.pipes[index].rest, as: UTF8.self), parent) }
+                state.pipes[index].rest = []
+            }
+        }
+    }
+
     /// The thread's loop: keeps the pipes from filling while a cell runs.
     func run() {
         let ends = state.withLock { $0.pipes.map(\.readEnd) }

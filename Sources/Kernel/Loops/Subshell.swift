@@ -119,7 +119,7 @@ package final class Subshell: Sendable {
         }
         queue.endCell()
         if execution.content.storesHistory, !trimmed(execution.content.code).isEmpty {
-            try? historySession.append(line: number, input: execution.content.code, output: outcome.result)
+            historySession.append(line: number, input: execution.content.code, output: outcome.result)
         }
         reply("execute_reply", outcome.reply(executionCount: number, code: execution.content.code), to: execution.request)
     }
