@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 // What a jump back needs to find: it lives in the caller's frame, outside of the one that calls setjmp.
 typedef struct {
@@ -169,7 +170,7 @@ static void write_rows(png_structp png, reader *r, const uint8_t *rgb, const uin
 }
 
 ci_status ci_png_encode(const uint8_t *rgb, const uint8_t *alpha, uint32_t width, uint32_t height, const ci_text *text, int text_count,
-                        int level, int filtered, ci_buffer *out, char message[200]) {
+                        int is_drawing, ci_buffer *out, char message[200]) {
     reader r = {.message = message};
     png_structp volatile png = NULL;
     png_infop volatile info = NULL;
@@ -183,8 +184,15 @@ ci_status ci_png_encode(const uint8_t *rgb, const uint8_t *alpha, uint32_t width
         if (!info) png_error(png, "no memory");
         png_set_user_limits(png, 0x7fffffff, 0x7fffffff);
         png_set_write_fn(png, out, write_bytes, flush_bytes);
-        png_set_compression_level(png, level);
-        png_set_filter(png, PNG_FILTER_TYPE_BASE, filtered ? PNG_ALL_FILTERS : PNG_FILTER_NONE);
+        if (is_drawing) {
+            // Rows of a drawing mostly repeat the row above: their differences are runs of zeros.
+            png_set_compression_strategy(png, Z_RLE);
+            png_set_compression_level(png, 1);
+            png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_UP);
+        } else {
+            png_set_compression_level(png, 6);
+            png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_ALL_FILTERS);
+        }
         png_set_IHDR(png, info, width, height, 8, alpha ? PNG_COLOR_TYPE_RGBA : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                      PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
         set_text(png, info, &r, text, text_count);

@@ -13,7 +13,7 @@ public enum ImageError: Error, Equatable, Sendable {
     case cannotWrite(path: String, reason: String)
 
     /// The same error with the file's path in place of the bytes' description.
-    func located(at path: String) -> ImageError {
+    package func located(at path: String) -> ImageError {
         switch self {
         case .unreadable(_, let reason): .unreadable(path: path, reason: reason)
         case .notAPicture(_, let found): .notAPicture(path: path, found: found)

@@ -49,7 +49,7 @@ public enum PNG {
         var message = [CChar](repeating: 0, count: 200)
         let status = ci_png_encode(
             pixels.rgb, pixels.alpha, UInt32(pixels.width), UInt32(pixels.height), chunks, Int32(chunks.count),
-            effort == .fast ? 2 : 6, effort == .fast ? 0 : 1, &buffer, &message)
+            effort == .fast ? 1 : 0, &buffer, &message)
         guard status == CI_OK else { throw .cannotEncode(reason: String(decoding: message.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)) }
         return Array(UnsafeBufferPointer(start: buffer.bytes, count: buffer.count))
     }

@@ -13,7 +13,7 @@ public enum ResizeFilter: String, Sendable, CaseIterable {
 extension Pixels {
     /// The picture in another size.
     ///
-    /// Differs from PIL and OpenCV by at most one step of 255. Colours are weighted by their opacity, so that hidden colours
+    /// Differs from PIL (12.0) and OpenCV by at most one step of 255. Colours are weighted by their opacity, so that hidden colours
     /// do not bleed out. Source: libImaging/Resample.c; imgproc/src/resize.cpp.
     public func resized(width: Int, height: Int, filter: ResizeFilter = .lanczos) -> Pixels {
         precondition(width > 0 && height > 0 && self.width > 0 && self.height > 0, "\(self.width)×\(self.height) cannot become \(width)×\(height)")
@@ -121,7 +121,8 @@ private func taps(from: Int, to: Int, support: Double, _ filter: (Double) -> Dou
     return taps
 }
 
-/// First along the rows, then along the columns, rounded to bytes after each, as PIL does.
+/// First along the rows, then along the columns, rounded to bytes after each, as PIL does up to version 12; version 13 chooses
+/// the order by the sizes, which differs where an overshoot is clipped in between.
 private func convolved(_ source: Pixels, _ width: Int, _ height: Int, support: Double, _ filter: (Double) -> Double) -> Pixels {
     var picture = source
     if width != source.width {

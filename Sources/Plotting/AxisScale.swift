@@ -8,20 +8,20 @@ public enum AxisScale: Sendable, Equatable {
 }
 
 /// An axis with its range chosen.
-struct Axis {
-    let scale: AxisScale
+package struct Axis {
+    package let scale: AxisScale
     /// Lower end below upper end, always.
-    let lower, upper: Double
+    package let lower, upper: Double
 
     /// An axis that shows `values` with a little air at both ends; values that have no place on it do not count.
-    init(_ scale: AxisScale, showing values: some Sequence<Double>, air: Double = 0.05) {
+    package init(_ scale: AxisScale, showing values: some Sequence<Double>, air: Double = 0.05) {
         var (low, high) = (Double.infinity, -Double.infinity)
         for value in values where Self.isPlaceable(value, scale) { (low, high) = (min(low, value), max(high, value)) }
         if low > high { (low, high) = scale == .linear ? (0, 1) : (0.1, 1) }
         switch scale {
         case .linear:
             // A flat line stands in the middle of a range of its own size.
-            let spread = high > low ? high - low : max(abs(high), 1e-12)
+            let spread = high > low ? high - low : abs(high) < 1e-300 ? 1 : abs(high)
             lower = low - spread * (high > low ? air : 0.5)
             upper = high + spread * (high > low ? air : 0.5)
         case .logarithmic:
@@ -31,7 +31,7 @@ struct Axis {
         self.scale = scale
     }
 
-    init(_ scale: AxisScale, from lower: Double, to upper: Double) {
+    package init(_ scale: AxisScale, from lower: Double, to upper: Double) {
         precondition(lower < upper && (scale == .linear || lower > 0), "an axis cannot go from \(lower) to \(upper)")
         (self.scale, self.lower, self.upper) = (scale, lower, upper)
     }
@@ -40,7 +40,7 @@ struct Axis {
     static func isPlaceable(_ value: Double, _ scale: AxisScale) -> Bool { abs(value) < 1e300 && (scale == .linear || value > 1e-300) }
 
     /// 0 at the lower end, 1 at the upper; nil for what has no place on the axis.
-    func position(_ value: Double) -> Double? {
+    package func position(_ value: Double) -> Double? {
         guard Self.isPlaceable(value, scale) else { return nil }
         return scale == .linear ? (value - lower) / (upper - lower) : log(value / lower) / log(upper / lower)
     }
@@ -49,7 +49,7 @@ struct Axis {
     var length: Double { scale == .linear ? upper - lower : log(upper / lower) }
 
     /// About `count` round numbers within the range.
-    func ticks(about count: Int) -> [Double] {
+    package func ticks(about count: Int) -> [Double] {
         if scale == .logarithmic, upper / lower > 8 { return decadeTicks(about: count) }
         let step = Self.roundStep(over: upper - lower, about: count)
         guard step > 0 else { return [] }
@@ -74,7 +74,7 @@ struct Axis {
     }
 
     /// The numbers as they are written beside the axis, all with the digits that tell neighbours apart.
-    func labels(_ ticks: [Double]) -> [String] {
+    package func labels(_ ticks: [Double]) -> [String] {
         let step = ticks.count > 1 ? zip(ticks, ticks.dropFirst()).map { $1 - $0 }.min()! : abs(ticks.first ?? 1)
         let largest = ticks.map(abs).max() ?? 0
         if largest >= 1e6 || (largest > 0 && largest < 2e-3) || scale == .logarithmic { return ticks.map { Self.short($0) } }
@@ -84,7 +84,7 @@ struct Axis {
     }
 
     /// Three digits, with a power of ten when the number is very small or large: `0.083`, `1e-4`, `2.5e6`.
-    static func short(_ value: Double) -> String {
+    package static func short(_ value: Double) -> String {
         if value == 0 { return "0" }
         let size = abs(value)
         if size >= 1e-3 && size < 1e5 {

@@ -129,6 +129,7 @@ struct FigureDrawing {
         canvas.clipped(to: Rectangle(x: plot.x - 4, y: plot.y - 4, width: plot.width + 8, height: plot.height + 8)) {
             for (series, colour, runs) in pieces { draw(series, colour, runs, canvas) }
         }
+        for band in panel.bands { label(band, axis, plot, canvas) }
         lastValues(canvas, pieces, plot)
         if pieces.allSatisfy({ $0.2.isEmpty }) {
             canvas.text("no data yet", x: plot.x + plot.width / 2, y: plot.y + plot.height / 2 - 9, TextStyle(size: 13, colour: .faint, alignment: .centre))
@@ -137,7 +138,7 @@ struct FigureDrawing {
 
     private func grid(_ canvas: Canvas, _ panel: Figure.Panel, _ axis: Axis, _ plot: Rectangle) {
         let ticks = axis.ticks(about: tickCount(panel))
-        for (tick, label) in zip(ticks, axis.labels(ticks)) {
+        for (tick, label) in zip(ticks, axis.labels(ticks)) where panel.series.contains(where: { !$0.points.isEmpty }) {
             guard let position = axis.position(tick) else { continue }
             let y = plot.bottom - position * plot.height
             canvas.line(plot.x, y, plot.right, y, .grid)
@@ -147,19 +148,27 @@ struct FigureDrawing {
     }
 
     private func draw(_ band: Figure.Band, _ axis: Axis, _ plot: Rectangle, _ canvas: Canvas) {
-        let style = TextStyle(size: Self.small, colour: band.colour.mixed(with: .black, 0.35), alignment: .right)
-        guard let low = axis.position(band.range.lowerBound), let high = axis.position(band.range.upperBound) else { return }
-        if high < 0 || low > 1 {
-            let note = "\(band.label) \(high < 0 ? "↓" : "↑")"
-            canvas.text(note, x: plot.right - 6, y: high < 0 ? plot.bottom - 20 : plot.y + 3, style)
-            return
-        }
-        let top = plot.bottom - min(1, high) * plot.height, bottom = plot.bottom - max(0, low) * plot.height
-        canvas.fill(Rectangle(x: plot.x, y: top, width: plot.width, height: bottom - top), band.colour.mixed(with: .card, 0.87))
-        let edge = band.colour.mixed(with: .card, 0.55)
-        canvas.line(plot.x, top, plot.right, top, edge, width: 0.8)
-        canvas.line(plot.x, bottom, plot.right, bottom, edge, width: 0.8)
-        canvas.text(band.label, x: plot.right - 6, y: bottom - top > 18 ? top + 1 : top - 17, style)
+        guard let (top, bottom) = visiblePart(band, axis, plot) else { return }
+        canvas.fill(Rectangle(x: plot.x, y: top, width: plot.width, height: bottom - top), band.colour.mixed(with: .card, 0.84))
+        for y in [top, bottom] { canvas.line(plot.x, y, plot.right, y, band.colour.mixed(with: .card, 0.5), width: 0.8) }
+    }
+
+    private func visiblePart(_ band: Figure.Band, _ axis: Axis, _ plot: Rectangle) -> (top: Double, bottom: Double)? {
+        guard let low = axis.position(band.range.lowerBound), let high = axis.position(band.range.upperBound), high >= 0, low <= 1 else { return nil }
+        return (plot.bottom - min(1, high) * plot.height, plot.bottom - max(0, low) * plot.height)
+    }
+
+    /// At the left, where a loss is still high above its target; an arrow where the band lies outside.
+    private func label(_ band: Figure.Band, _ axis: Axis, _ plot: Rectangle, _ canvas: Canvas) {
+        let style = TextStyle(size: Self.small, colour: band.colour.mixed(with: .black, 0.35), isBold: true)
+        let isBelow = (axis.position(band.range.upperBound) ?? 0) < 0
+        let visible = visiblePart(band, axis, plot)
+        let text = visible == nil ? "\(band.label) \(isBelow ? "↓" : "↑")" : band.label
+        let size = canvas.measure(text, style)
+        let y = visible.map { ($0.top + $0.bottom - size.height) / 2 } ?? (isBelow ? plot.bottom - size.height - 4 : plot.y + 4)
+        canvas.fill(
+            Rectangle(x: plot.x + 6, y: y, width: size.width + 12, height: size.height), band.colour.mixed(with: .card, visible == nil ? 1 : 0.84), radius: 4)
+        canvas.text(text, x: plot.x + 12, y: y, style)
     }
 
     private func marks(_ canvas: Canvas, _ plot: Rectangle, labelled: Bool) {
@@ -184,7 +193,7 @@ struct FigureDrawing {
 
     private func xTicks(_ canvas: Canvas, _ plot: Rectangle) {
         let ticks = xAxis.ticks(about: max(2, Int(plot.width / 95)))
-        for (tick, label) in zip(ticks, xAxis.labels(ticks)) {
+        for (tick, label) in zip(ticks, xAxis.labels(ticks)) where figure.panels.contains(where: { $0.series.contains { !$0.points.isEmpty } }) {
             guard let position = xAxis.position(tick) else { continue }
             let x = plot.x + position * plot.width
             canvas.line(x, plot.bottom, x, plot.bottom + 4, .axis)
@@ -197,8 +206,7 @@ struct FigureDrawing {
 
     private typealias Run = [(x: Double, y: Double)]
 
-    /// The points in places on the card, in runs without gaps; where many fall into one column of pixels, its first, lowest,
-    /// highest and last, which draw the same line.
+    /// The points in places on the card, in runs without gaps.
     private func places(_ series: Figure.Series, _ axis: Axis, _ plot: Rectangle) -> [Run] {
         var runs: [Run] = [], run: Run = []
         for point in series.points {
@@ -213,22 +221,39 @@ struct FigureDrawing {
             run.append((plot.x + px * plot.width, y))
         }
         if !run.isEmpty { runs.append(run) }
-        return series.style == .dots ? runs : runs.map(thinned)
+        return runs
     }
 
+    /// Whether so many points fall into one column of pixels that they cannot be told apart.
+    private func isDense(_ run: Run) -> Bool { Double(run.count) > 3 * (run.last!.x - run.first!.x) * scale }
+
+    /// The highest and lowest place in each column of pixels, joined to the column before as a line would be.
+    private func spans(_ run: Run) -> [(x: Double, top: Double, bottom: Double)] {
+        var spans: [(x: Double, top: Double, bottom: Double)] = []
+        var column = -Double.infinity, last = run[0].y
+        for point in run {
+            let own = (point.x * scale).rounded(.down)
+            if own != column {
+                spans.append((point.x, min(point.y, last), max(point.y, last)))
+                column = own
+            } else {
+                spans[spans.count - 1].top = min(spans[spans.count - 1].top, point.y)
+                spans[spans.count - 1].bottom = max(spans[spans.count - 1].bottom, point.y)
+            }
+            last = point.y
+        }
+        return spans
+    }
+
+    /// One point for each column of pixels, the mean of those that fall into it.
     private func thinned(_ run: Run) -> Run {
-        guard Double(run.count) > 4 * (run.last!.x - run.first!.x) * scale else { return run }
+        guard isDense(run) else { return run }
         var result: Run = []
         var start = 0
         while start < run.count {
             let column = (run[start].x * scale).rounded(.down)
-            var end = start, low = start, high = start
-            while end < run.count, (run[end].x * scale).rounded(.down) == column {
-                if run[end].y < run[low].y { low = end }
-                if run[end].y > run[high].y { high = end }
-                end += 1
-            }
-            for i in Set([start, low, high, end - 1]).sorted() { result.append(run[i]) }
+            let end = run[start...].firstIndex { ($0.x * scale).rounded(.down) != column } ?? run.count
+            result.append((run[start..<end].reduce(0) { $0 + $1.x } / Double(end - start), run[start..<end].reduce(0) { $0 + $1.y } / Double(end - start)))
             start = end
         }
         return result
@@ -239,7 +264,8 @@ struct FigureDrawing {
             switch series.style {
             case .line where run.count == 1: canvas.dot(run[0].x, run[0].y, radius: 2.4, colour)
             case .raw where run.count == 1: canvas.dot(run[0].x, run[0].y, radius: 1.4, pale(colour))
-            case .line: canvas.polyline(run, colour, width: 2.6)
+            case .line: canvas.polyline(thinned(run), colour, width: 2.6)
+            case .raw where isDense(run): canvas.columns(spans(run), pale(colour))
             case .raw: canvas.polyline(run, pale(colour), width: 1)
             case .steps: canvas.polyline(run, colour, width: 2)
             case .dots:
@@ -249,21 +275,24 @@ struct FigureDrawing {
         }
     }
 
-    /// The last values at the right end, moved apart where they would overlap.
+    /// The last values: at the right end, moved apart where they would overlap; beside the last point where a line ends early.
     private func lastValues(_ canvas: Canvas, _ pieces: [(Figure.Series, Colour, [Run])], _ plot: Rectangle) {
         var labels: [(y: Double, text: String, colour: Colour)] = []
         for (series, colour, runs) in pieces {
             guard series.showsLastValue, let place = runs.last?.last, let value = series.points.last(where: { $0.y.isFinite })?.y else { continue }
-            let y = min(max(place.y, plot.y), plot.bottom)
+            let y = min(max(place.y, plot.y), plot.bottom), text = colour.mixed(with: .black, 0.15)
             canvas.dot(place.x, y, radius: 4, colour, ring: .card)
-            labels.append((y, Axis.short(value), colour.mixed(with: .black, 0.15)))
+            if place.x < plot.right - plot.width / 4 {
+                canvas.text(Axis.short(value), x: place.x + 10, y: y - 8, TextStyle(size: 12, colour: text, isBold: true))
+            } else {
+                labels.append((y, Axis.short(value), text))
+            }
         }
         var free = -Double.infinity
         for label in labels.sorted(by: { $0.y < $1.y }) {
-            let y = max(label.y - 9, free)
+            let y = max(label.y - 8, free)
             canvas.text(label.text, x: plot.right + 10, y: y, TextStyle(size: 12, colour: label.colour, isBold: true))
             free = y + 15
         }
     }
 }
-

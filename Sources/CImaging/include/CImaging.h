@@ -45,10 +45,10 @@ typedef struct {
     size_t count, capacity;
 } ci_buffer;
 
-/// Writes an 8-bit PNG. `alpha` is a plane or NULL. `level` is zlib's 0 … 9; `filtered`: choose a filter for each row (smaller for
-/// photographs, slower) or none (good for drawings).
+/// Writes an 8-bit PNG. `alpha` is a plane or NULL. `is_drawing`: fast, and small where rows repeat; otherwise
+/// smaller and slower, with the best filter for each row.
 ci_status ci_png_encode(const uint8_t *rgb, const uint8_t *alpha, uint32_t width, uint32_t height, const ci_text *text, int text_count,
-                        int level, int filtered, ci_buffer *out, char message[200]);
+                        int is_drawing, ci_buffer *out, char message[200]);
 
 /// The orientation in a block of EXIF data that starts with "Exif\0\0"; 1 when it has none that is valid.
 int ci_exif_orientation(const uint8_t *bytes, size_t count);

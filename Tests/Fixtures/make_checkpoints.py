@@ -1,0 +1,57 @@
+"""Safetensors files written by the reference implementation, and what is in them.
+
+Run with a Python that has torch and safetensors; writes Tests/Fixtures/checkpoints/ beside itself.
+"""
+import hashlib
+import json
+import pathlib
+
+import torch
+from safetensors.torch import save, save_file
+
+OUT = pathlib.Path(__file__).parent / "checkpoints"
+
+
+def ramp(*shape):
+    """Numbers of both signs that float16 and bfloat16 must round."""
+    count = torch.Size(shape).numel()
+    return (torch.arange(count, dtype=torch.float64) / 7 - 1.3).to(torch.float32).reshape(shape)
+
+
+def expected(tensors):
+    return {name: {"shape": list(t.shape), "values": [float(x) for x in t.to(torch.float64).flatten()]} for name, t in tensors.items()}
+
+
+def hashes():
+    """Kohya's two hashes for a file that is longer than the range the old one looks at."""
+    tensor = (torch.arange(400_000) % 251).to(torch.float32)
+    data = save({"up": tensor, "down": tensor[:7].clone()}, metadata={"ss_rank": "4"})
+    start = int.from_bytes(data[:8], "little") + 8
+    return {
+        "model": hashlib.sha256(data[start:]).hexdigest(),
+        "legacy": hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8],
+        "whole": hashlib.sha256(data).hexdigest(),
+    }
+
+
+def main():
+    OUT.mkdir(exist_ok=True)
+    values = {}
+    for name, dtype in {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}.items():
+        tensors = {"unet.b.weight": ramp(3, 5).to(dtype), "unet.a.weight": ramp(2, 1, 3).to(dtype), "alpha": torch.tensor(4.0, dtype=dtype), "empty": torch.zeros(0, 4, dtype=dtype)}
+        save_file(tensors, OUT / f"{name}.safetensors", metadata={"ss_note": "rank 4, “quoted” \"text\"\n层"})
+        values[name] = expected(tensors)
+    mixed = {
+        "half": ramp(4).half(), "single": ramp(2, 2), "brain": ramp(3).bfloat16(), "double": torch.tensor([0.1, -1e300, 3.5], dtype=torch.float64),
+        "steps": torch.tensor([[1, -2], [2**40, 0]]), "small": torch.tensor([-3, 7], dtype=torch.int8), "flags": torch.tensor([True, False]),
+        "bytes": torch.arange(5, dtype=torch.uint8), "words": torch.tensor([-70000, 5], dtype=torch.int32),
+        "e5m2": torch.arange(256, dtype=torch.uint8).view(torch.float8_e5m2), "e4m3": torch.arange(256, dtype=torch.uint8).view(torch.float8_e4m3fn),
+    }
+    save_file(mixed, OUT / "mixed.safetensors")
+    values["mixed"] = expected({k: v for k, v in mixed.items() if k not in ("e5m2", "e4m3")})
+    # As float16 bit patterns: 8-bit floats fit into it exactly, infinities and NaN included.
+    values["bits"] = {k: [int(x) & 0xFFFF for x in mixed[k].to(torch.float16).view(torch.int16)] for k in ("e5m2", "e4m3")}
+    (OUT / "expected.json").write_text(json.dumps(values | {"hashes": hashes()}).replace("NaN", "null"))
+
+
+main()
