@@ -10,6 +10,13 @@ struct AutoencoderStage: ForgeStage {
     let pictures: PictureStore
     let recipe: Recipe
 
+    init(_ recipe: Recipe, pictures: PictureStore) throws {
+        plan = recipe.autoencoder
+        model = try Recipe.autoencoder(seed: recipe.seed)
+        model.registry.setTrainable(true)
+        (self.pictures, self.recipe) = (pictures, recipe)
+    }
+
     var parameters: [(key: String, parameter: Parameter)] { model.registry.parameters.map { ($0.key, $0.parameter) } }
 
     func loss(step: Int) throws -> Tensor {
@@ -17,13 +24,11 @@ struct AutoencoderStage: ForgeStage {
         let wholePictures = step >= plan.steps * 4 / 5
         let side = wholePictures ? recipe.pictureSize : recipe.cropSize
         let count = wholePictures ? max(1, plan.batch / 2) : plan.batch
-        let target = pictures.crops(count, side: side, using: &generator)             // [B, s, s, 3]
-        let (mean, logVariance) = try model.encode(target)                             // [B, s/8, s/8, Z]
-        let variance = logVariance.exp()
-        let noise = generator.normal(mean.shape)
-        let restored = try model.decode(mean + variance.sqrt() * noise)
-        let difference = restored - target
-        let divergence = (mean.square() + variance - 1 - logVariance).mean() * 0.5
-        return difference.absolute().mean() + difference.square().mean() + divergence * recipe.divergenceWeight
+        let target = pictures.crops(count, side: side, using: &generator)              // [B, s, s, 3]
+        let latents = model.encode(target)                                             // [B, s/8, s/8, Z]
+        let noise = Tensor(generator.normal(latents.mean.count), shape: latents.mean.shape)
+        let difference = model.decode(latents.sample(noise: noise)) - target
+        let divergence = latents.divergenceFromStandardNormal() * (recipe.divergenceWeight * Float(count) / Float(noise.count))
+        return difference.absolute().mean() + difference.square().mean() + divergence
     }
 }

@@ -1,3 +1,8 @@
+import Checkpoints
+import Foundation
+import Models
+import Neural
+
 /// Everything that decides what the embedded model becomes: seeds, amounts, the networks' shapes, how long each learns.
 ///
 /// The networks are told in the words of their own `config.json`, which is also what gets packaged.
@@ -11,7 +16,7 @@ public struct Recipe: Sendable {
     public var unseenSeed: UInt64 = 1_000_000_000
     public var vocabularySize = 1_400
 
-    public var autoencoder = TrainingPlan(steps: 9_000, batch: 8, learningRate: 1.5e-3, averageDecay: 0.999)
+    public var autoencoder = TrainingPlan(steps: 6_000, batch: 8, learningRate: 2e-3, averageDecay: 0.999)
     public var denoiser = TrainingPlan(steps: 6_000, batch: 16, learningRate: 1e-3, averageDecay: 0.999)
     public var captioner = TrainingPlan(steps: 2_500, batch: 16, learningRate: 1e-3)
 
@@ -110,4 +115,16 @@ public struct Recipe: Sendable {
           "patch_size": 16
         }
         """
+
+    // MARK: - The networks with fresh weights
+
+    static func autoencoder(seed: UInt64) throws -> AutoencoderKL {
+        try AutoencoderKL(configuration: decode(autoencoderConfiguration), weights: Weights(FreshWeights(seed: seed)))
+    }
+
+    static func denoiser(seed: UInt64) throws -> UNet {
+        try UNet(configuration: decode(denoiserConfiguration), weights: Weights(FreshWeights(seed: seed &+ 1)))
+    }
+
+    private static func decode<T: Decodable>(_ text: String) throws -> T { try JSONDecoder().decode(T.self, from: Data(text.utf8)) }
 }

@@ -28,7 +28,7 @@ public struct TrainingPlan: Codable, Sendable, Equatable {
     /// Decay of the moving average of the weights; the average is what is packaged.
     public var averageDecay = 0.998
     /// Steps between two states on disk.
-    public var saveEvery = 250
+    public var saveEvery = 200
 
     /// Linear warm-up, then half a cosine down to one fiftieth.
     func learningRate(at step: Int) -> Double {
@@ -59,11 +59,11 @@ struct StageRunner {
             state.apply(gradients(of: loss, for: stage.parameters.map(\.parameter.tensor)), plan: stage.plan)
             window.add(value)
             let seconds = Date.now.timeIntervalSince(started)
-            if state.step % 50 == 0 {
+            let timeIsOver = timeLimit.map { seconds > $0 } ?? false
+            if state.step % 50 == 0 || timeIsOver {
                 log(window.line(stage.name, step: state.step, of: stage.plan, secondsPerStep: seconds / Double(state.step - first)))
                 window = LossWindow()
             }
-            let timeIsOver = timeLimit.map { seconds > $0 } ?? false
             if state.step % stage.plan.saveEvery == 0 || state.step == stage.plan.steps || timeIsOver {
                 try state.save(to: workshop.statePath(stage.name))
             }

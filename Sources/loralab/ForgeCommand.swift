@@ -1,0 +1,45 @@
+import ArgumentParser
+import Forge
+import Foundation
+import TensorCore
+
+/// `loralab forge`: makes the embedded model, from pictures to packaged weights.
+struct ForgeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "forge", abstract: "Make the embedded model: render pictures, train its networks, measure and package them.",
+        subcommands: [Render.self, Train.self])
+
+    struct Place: ParsableArguments {
+        @Option(help: "Folder in which the model is made; every command goes on from what is there.")
+        var workshop = "out/forge"
+
+        func run(_ recipe: Recipe = Recipe()) throws -> ForgeRun {
+            try ForgeRun(recipe, workshop: Workshop(path: workshop)) { FileHandle.standardOutput.write(Data(($0 + "\n").utf8)) }
+        }
+    }
+
+    struct Render: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Render the pictures that the networks learn from.")
+        @OptionGroup var place: Place
+
+        func run() throws { try place.run().render() }
+    }
+
+    struct Train: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Train one network, or all in their order.")
+        @OptionGroup var place: Place
+        @Argument(help: "autoencoder, denoiser or captioner; all when not given.") var network: ForgeRun.Network?
+        @Option(help: "Stop after this many minutes, the state saved.") var minutes: Double?
+        @Option(help: "Threads; all cores when not given.") var threads: Int?
+
+        func run() throws {
+            if let threads { Engine.setThreads(threads) }
+            let forge = try place.run()
+            for network in network.map({ [$0] }) ?? ForgeRun.Network.allCases {
+                guard try forge.train(network, seconds: minutes.map { $0 * 60 }) else { return }
+            }
+        }
+    }
+}
+
+extension ForgeRun.Network: ExpressibleByArgument {}
