@@ -15,6 +15,18 @@ struct AutoencoderStage: ForgeStage {
         model = try Recipe.autoencoder(seed: recipe.seed)
         model.registry.setTrainable(true)
         (self.pictures, self.recipe) = (pictures, recipe)
+        startWithLittleNoise()
+    }
+
+    /// Latents of fresh weights would drown in noise of deviation 1, and nothing would be learnt until they outgrow it: the
+    /// predicted log-variance starts at −6.
+    private func startWithLittleNoise() {
+        let width = model.configuration.latentChannels
+        for entry in model.registry.parameters where entry.key == "quant_conv.bias" {
+            entry.parameter.update { bias in
+                for channel in width..<(2 * width) { bias[channel] = -6 }
+            }
+        }
     }
 
     var parameters: [(key: String, parameter: Parameter)] { model.registry.parameters.map { ($0.key, $0.parameter) } }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Diffusion
 import Foundation
 import Models
 import Neural
@@ -14,10 +15,11 @@ public struct Recipe: Sendable {
     public var seed: UInt64 = 1
     /// First seed of the pictures that no training sees.
     public var unseenSeed: UInt64 = 1_000_000_000
-    public var vocabularySize = 1_400
+    /// Pairs of symbols that the CLIP tokenizer may join; it stops earlier when every word of the captions is one token.
+    public var merges = 900
 
     public var autoencoder = TrainingPlan(steps: 6_000, batch: 8, learningRate: 2e-3, averageDecay: 0.999)
-    public var denoiser = TrainingPlan(steps: 6_000, batch: 16, learningRate: 1e-3, averageDecay: 0.999)
+    public var denoiser = TrainingPlan(steps: 4_000, batch: 16, learningRate: 1e-3, averageDecay: 0.999)
     public var captioner = TrainingPlan(steps: 2_500, batch: 16, learningRate: 1e-3)
 
     /// The autoencoder learns on crops of this side first, pixels; whole pictures in the last fifth of its steps.
@@ -103,16 +105,29 @@ public struct Recipe: Sendable {
         }
         """
 
-    static let captionerVision = """
+    static let captionerConfiguration = """
         {
-          "hidden_act": "gelu",
-          "hidden_size": 128,
-          "image_size": 128,
-          "intermediate_size": 512,
-          "layer_norm_eps": 1e-05,
-          "num_attention_heads": 4,
-          "num_hidden_layers": 4,
-          "patch_size": 16
+          "architectures": ["BlipForConditionalGeneration"],
+          "model_type": "blip",
+          "text_config": {
+            "hidden_act": "gelu",
+            "hidden_size": 128,
+            "intermediate_size": 512,
+            "layer_norm_eps": 1e-12,
+            "max_position_embeddings": 64,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 3
+          },
+          "vision_config": {
+            "hidden_act": "gelu",
+            "hidden_size": 128,
+            "image_size": 128,
+            "intermediate_size": 512,
+            "layer_norm_eps": 1e-05,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 4,
+            "patch_size": 16
+          }
         }
         """
 
@@ -125,6 +140,25 @@ public struct Recipe: Sendable {
     static func denoiser(seed: UInt64) throws -> UNet {
         try UNet(configuration: decode(denoiserConfiguration), weights: Weights(FreshWeights(seed: seed &+ 1)))
     }
+
+    static func textEncoder(_ tokenizer: CLIPTokenizer, seed: UInt64) throws -> CLIPTextEncoder {
+        var configuration: CLIPTextEncoder.Configuration = try decode(textEncoderConfiguration)
+        configuration.vocabSize = tokenizer.vocabularySize
+        configuration.bosTokenID = tokenizer.startID
+        configuration.eosTokenID = tokenizer.endID
+        return try CLIPTextEncoder(configuration: configuration, weights: Weights(FreshWeights(seed: seed &+ 2)))
+    }
+
+    static func captioner(_ tokenizer: BERTTokenizer, seed: UInt64) throws -> BLIP {
+        var configuration: BLIP.Configuration = try decode(captionerConfiguration)
+        configuration.text.vocabSize = tokenizer.vocabularySize
+        configuration.text.bosTokenID = tokenizer.id("[DEC]") ?? tokenizer.classID
+        configuration.text.sepTokenID = tokenizer.separatorID
+        configuration.text.padTokenID = tokenizer.padID
+        return try BLIP(configuration: configuration, weights: Weights(FreshWeights(seed: seed &+ 3)))
+    }
+
+    static func scheduler() throws -> SchedulerConfiguration { try decode(schedulerConfiguration) }
 
     private static func decode<T: Decodable>(_ text: String) throws -> T { try JSONDecoder().decode(T.self, from: Data(text.utf8)) }
 }

@@ -1,0 +1,74 @@
+import Models
+import Neural
+import Scenes
+import TensorCore
+
+/// Learns the captioner: every token of the caption from the picture and the tokens before it (Li et al. 2022,
+/// arXiv:2201.12086, §3.2, the language-modelling loss with label smoothing 0.1).
+struct CaptionerStage: ForgeStage {
+    let name = "captioner"
+    let plan: TrainingPlan
+    let model: BLIP
+    private let tokenizer: BERTTokenizer
+    private let pictures: PictureStore?
+    private let recipe: Recipe
+
+    /// - Parameter pictures: what it learns from; nil when only its trained weights are asked for.
+    init(_ recipe: Recipe, tokenizer: BERTTokenizer, pictures: PictureStore?) throws {
+        plan = recipe.captioner
+        model = try Recipe.captioner(tokenizer, seed: recipe.seed)
+        model.registry.setTrainable(true)
+        (self.tokenizer, self.pictures, self.recipe) = (tokenizer, pictures, recipe)
+    }
+
+    var parameters: [(key: String, parameter: Parameter)] { model.registry.parameters.map { ($0.key, $0.parameter) } }
+
+    func loss(step: Int) throws -> Tensor {
+        guard let pictures else { throw ForgeError.missing(stage: name, needs: "pictures", command: "loralab forge render") }
+        var generator = TorchGenerator(seed: recipe.seed &+ 2_000_003 &+ UInt64(step))
+        let chosen = generator.integers(plan.batch, in: 0..<pictures.count)
+        let pixels = PictureVariation(using: &generator).apply(to: pictures.batch(chosen), using: &generator)
+        let captions = chosen.map { [model.configuration.text.bosTokenID] + tokenizer.tokenize(Self.caption(of: pictures.scene($0)))
+            + [tokenizer.separatorID] }
+        let length = captions.map(\.count).max() ?? 0
+        let padded = captions.map { $0 + [Int](repeating: tokenizer.padID, count: length - $0.count) }
+        let logits = model.logits(padded.map { Array($0.dropLast()) }, picture: model.encode(CaptionerPixels.normalised(pixels)))
+        let ignored = -100
+        let targets = captions.flatMap { $0.dropFirst() + [Int](repeating: ignored, count: length - $0.count) }
+        return logits.reshaped([targets.count, -1]).crossEntropy(targets, ignoring: ignored, labelSmoothing: 0.1)
+    }
+
+    /// The full sentence that the captioner learns to say: every attribute, always in the same order.
+    static func caption(of scene: Scene) -> String {
+        let noun = "\(scene.material.rawValue) \(scene.colour.rawValue) \(scene.shape.rawValue)"
+        return "a \(noun), 3d icon, \(scene.view.phrase), \(scene.lighting.phrase), \(scene.background.phrase)"
+    }
+}
+
+/// CLIP's normalisation of pictures, which BLIP's preprocessor uses too (`preprocessor_config.json`: image_mean, image_std).
+enum CaptionerPixels {
+    static let mean: [Float] = [0.48145466, 0.4578275, 0.40821073]
+    static let deviation: [Float] = [0.26862954, 0.26130258, 0.27577711]
+
+    /// - Parameter pixels: `[B, H, W, 3]` in −1...1.
+    static func normalised(_ pixels: Tensor) -> Tensor {
+        (pixels * 0.5 + 0.5 - Tensor(mean, shape: [3])) / Tensor(deviation, shape: [3])
+    }
+}
+
+/// Small changes of contrast, brightness and grain, so that the captioner also reads pictures that no renderer made.
+struct PictureVariation {
+    private let contrast: Float, brightness: Float, grain: Float
+
+    init(using generator: inout TorchGenerator) {
+        contrast = 0.8 + 0.3 * generator.uniform()
+        brightness = 0.2 * (generator.uniform() - 0.5)
+        grain = 0.12 * generator.uniform()
+    }
+
+    /// - Parameter pixels: `[B, H, W, 3]` in −1...1; so is the result.
+    func apply(to pixels: Tensor, using generator: inout TorchGenerator) -> Tensor {
+        let noise = Tensor(generator.normal(pixels.count), shape: pixels.shape)
+        return (pixels * contrast + brightness + noise * grain).clamped(-1, 1)
+    }
+}
