@@ -43,7 +43,7 @@ struct DenoiserStage: ForgeStage {
         let noise = Tensor(generator.normal(clean.count), shape: clean.shape)
         let timesteps = generator.integers(plan.batch, in: 0..<schedule.trainTimesteps)
         let captions = chosen.map { index in
-            generator.uniform() < recipe.captionDropout ? "" : pictures.caption(index, using: &generator)
+            Double(generator.uniform()) < recipe.captionDropout ? "" : pictures.caption(index, using: &generator)
         }
         let context = textEncoder.encode(captions.map { tokenizer.encode($0) })        // [B, 77, D]
         let noisy = schedule.addNoise(clean, noise: noise, timesteps: timesteps)

@@ -18,7 +18,7 @@ public struct Recipe: Sendable {
     /// Pairs of symbols that the CLIP tokenizer may join; it stops earlier when every word of the captions is one token.
     public var merges = 900
 
-    public var autoencoder = TrainingPlan(steps: 6_000, batch: 8, learningRate: 2e-3, averageDecay: 0.999)
+    public var autoencoder = TrainingPlan(steps: 6_000, batch: 8, learningRate: 5e-4, averageDecay: 0.999)
     public var denoiser = TrainingPlan(steps: 4_000, batch: 16, learningRate: 1e-3, averageDecay: 0.999)
     public var captioner = TrainingPlan(steps: 2_500, batch: 16, learningRate: 1e-3)
 
@@ -43,7 +43,7 @@ public struct Recipe: Sendable {
           "latent_channels": 8,
           "layers_per_block": 1,
           "mid_block_add_attention": false,
-          "norm_num_groups": 8,
+          "norm_num_groups": 4,
           "out_channels": 3,
           "sample_size": 128,
           "scaling_factor": 1.0,
@@ -144,7 +144,6 @@ public struct Recipe: Sendable {
     static func textEncoder(_ tokenizer: CLIPTokenizer, seed: UInt64) throws -> CLIPTextEncoder {
         var configuration: CLIPTextEncoder.Configuration = try decode(textEncoderConfiguration)
         configuration.vocabSize = tokenizer.vocabularySize
-        configuration.bosTokenID = tokenizer.startID
         configuration.eosTokenID = tokenizer.endID
         return try CLIPTextEncoder(configuration: configuration, weights: Weights(FreshWeights(seed: seed &+ 2)))
     }
