@@ -7,12 +7,15 @@ struct AutoencoderStage: ForgeStage {
     let name = "autoencoder"
     let plan: TrainingPlan
     let model: AutoencoderKL
-    let pictures: PictureStore
-    let recipe: Recipe
+    private let pictures: PictureStore?
+    private let recipe: Recipe
 
-    init(_ recipe: Recipe, pictures: PictureStore) throws {
+    /// - Parameters:
+    ///   - pictures: what it learns from; nil when only its trained weights are asked for.
+    ///   - latentScale: the scaling factor that its configuration tells.
+    init(_ recipe: Recipe, pictures: PictureStore?, latentScale: Float = 1) throws {
         plan = recipe.autoencoder
-        model = try Recipe.autoencoder(seed: recipe.seed)
+        model = try Recipe.autoencoder(seed: recipe.seed, scale: latentScale)
         model.registry.setTrainable(true)
         (self.pictures, self.recipe) = (pictures, recipe)
         startWithLittleNoise()
@@ -32,6 +35,7 @@ struct AutoencoderStage: ForgeStage {
     var parameters: [(key: String, parameter: Parameter)] { model.registry.parameters.map { ($0.key, $0.parameter) } }
 
     func loss(step: Int) throws -> Tensor {
+        guard let pictures else { throw ForgeError.missing(stage: name, needs: "pictures", command: "loralab forge render") }
         var generator = TorchGenerator(seed: recipe.seed &+ UInt64(step))
         let wholePictures = step >= plan.steps * 4 / 5
         let side = wholePictures ? recipe.pictureSize : recipe.cropSize

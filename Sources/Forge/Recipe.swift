@@ -18,7 +18,7 @@ public struct Recipe: Sendable {
     /// Pairs of symbols that the CLIP tokenizer may join; it stops earlier when every word of the captions is one token.
     public var merges = 900
 
-    public var autoencoder = TrainingPlan(steps: 6_000, batch: 8, learningRate: 5e-4, averageDecay: 0.999)
+    public var autoencoder = TrainingPlan(steps: 6_000, batch: 8, learningRate: 1.2e-3, warmupSteps: 1_500, averageDecay: 0.999)
     public var denoiser = TrainingPlan(steps: 4_000, batch: 16, learningRate: 1e-3, averageDecay: 0.999)
     public var captioner = TrainingPlan(steps: 2_500, batch: 16, learningRate: 1e-3)
 
@@ -46,7 +46,6 @@ public struct Recipe: Sendable {
           "norm_num_groups": 4,
           "out_channels": 3,
           "sample_size": 128,
-          "scaling_factor": 1.0,
           "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"]
         }
         """
@@ -133,8 +132,11 @@ public struct Recipe: Sendable {
 
     // MARK: - The networks with fresh weights
 
-    static func autoencoder(seed: UInt64) throws -> AutoencoderKL {
-        try AutoencoderKL(configuration: decode(autoencoderConfiguration), weights: Weights(FreshWeights(seed: seed)))
+    /// - Parameter scale: `scaling_factor`, 1 until the trained latents' deviation is known.
+    static func autoencoder(seed: UInt64, scale: Float = 1) throws -> AutoencoderKL {
+        var configuration: AutoencoderKL.Configuration = try decode(autoencoderConfiguration)
+        configuration.scalingFactor = Double(scale)
+        return try AutoencoderKL(configuration: configuration, weights: Weights(FreshWeights(seed: seed)))
     }
 
     static func denoiser(seed: UInt64) throws -> UNet {

@@ -7,7 +7,7 @@ import TensorCore
 struct ForgeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "forge", abstract: "Make the embedded model: render pictures, train its networks, measure and package them.",
-        subcommands: [Render.self, Train.self])
+        subcommands: [Render.self, Train.self, Evaluate.self, Package.self, Demo.self])
 
     struct Place: ParsableArguments {
         @Option(help: "Folder in which the model is made; every command goes on from what is there.")
@@ -39,6 +39,34 @@ struct ForgeCommand: ParsableCommand {
                 guard try forge.train(network, seconds: minutes.map { $0 * 60 }) else { return }
             }
         }
+    }
+
+    struct Evaluate: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Measure the trained networks on unseen pictures and prompts, and draw a sheet of icons.")
+        @OptionGroup var place: Place
+        @Option(help: "Pictures of each kind to measure on.") var pictures = 200
+        @Flag(help: "Draw the sheet of icons only.") var sheetOnly = false
+
+        func run() throws {
+            let forge = try place.run()
+            if sheetOnly { try forge.drawSheet() } else { print(try forge.evaluate(pictures: pictures)) }
+        }
+    }
+
+    struct Package: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Write the model in diffusers' folder layout, float16.")
+        @OptionGroup var place: Place
+        @Argument(help: "Folder to write to.") var folder = "Sources/Lab/Resources/embedded"
+
+        func run() throws { try place.run().package(to: folder) }
+    }
+
+    struct Demo: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Render the demonstration's pictures, in a style that the base model has not seen.")
+        @OptionGroup var place: Place
+        @Argument(help: "Folder to write to.") var folder = "notebooks/data"
+
+        func run() throws { try place.run().renderDemo(to: folder + "/popsicle", heldOut: folder + "/heldout") }
     }
 }
 
