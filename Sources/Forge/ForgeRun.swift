@@ -17,7 +17,7 @@ public struct ForgeRun {
     }
 
     /// The networks in the order in which they can be trained.
-    public enum Network: String, CaseIterable, Sendable { case autoencoder, denoiser, captioner }
+    public enum Network: String, CaseIterable, Sendable { case autoencoder, decoder, denoiser, captioner }
 
     public func render() throws { try PictureStore.render(recipe, to: workshop.picturesPath, log: log) }
 
@@ -29,6 +29,8 @@ public struct ForgeRun {
         let pictures = try PictureStore(recipe, path: workshop.picturesPath)
         switch network {
         case .autoencoder: return try runner.run(AutoencoderStage(recipe, pictures: pictures))
+        case .decoder:
+            return try runner.run(DecoderStage(recipe, refining: trainedAutoencoder(scaled: false), pictures: pictures))
         case .denoiser:
             if !workshop.exists(workshop.latentsPath) { try cacheLatents(pictures) }
             let latents = try LatentStore(path: workshop.latentsPath)
@@ -95,9 +97,12 @@ public struct ForgeRun {
 
     // MARK: - What has been trained, as it will be packaged
 
+    /// - Parameter scaled: as it is used with the denoiser: with the latents' scaling factor and the refined decoder.
     private func trainedAutoencoder(scaled: Bool) throws -> AutoencoderKL {
         let scale = scaled ? try LatentStore(path: workshop.latentsPath).scale : 1
-        return try averaged(AutoencoderStage(recipe, pictures: nil, latentScale: scale)).model
+        let model = try averaged(AutoencoderStage(recipe, pictures: nil, latentScale: scale)).model
+        guard scaled, workshop.exists(workshop.statePath("decoder")) else { return model }
+        return try averaged(DecoderStage(recipe, refining: model, pictures: nil)).model
     }
 
     private func trainedDenoiser(_ vocabularies: Vocabularies) throws -> DenoiserStage {

@@ -28,7 +28,7 @@ struct ForgeCommand: ParsableCommand {
     struct Train: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Train one network, or all in their order.")
         @OptionGroup var place: Place
-        @Argument(help: "autoencoder, denoiser or captioner; all when not given.") var network: ForgeRun.Network?
+        @Argument(help: "autoencoder, decoder, denoiser or captioner; all when not given.") var network: ForgeRun.Network?
         @Option(help: "Stop after this many minutes, the state saved.") var minutes: Double?
         @Option(help: "Threads; all cores when not given.") var threads: Int?
 
