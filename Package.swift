@@ -77,5 +77,5 @@ let package = Package(
         test("TensorCore", "CCompute"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
         test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints"), test("Diffusion"), test("Adapters", "Neural", "Checkpoints"),
         test("Datasets", "Imaging"), test("Training", "Models", "Datasets", "Imaging", "Adapters"), test("Records"), test("JupyterWire"),
-        test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging"), test("Forge", "Scenes"),
+        test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging"), test("Forge", "Scenes", "Models"),
     ])

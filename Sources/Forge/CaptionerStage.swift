@@ -9,6 +9,7 @@ struct CaptionerStage: ForgeStage {
     let name = "captioner"
     let plan: TrainingPlan
     let model: BLIP
+    private let captioner: BLIPCaptioner
     private let tokenizer: BERTTokenizer
     private let pictures: PictureStore?
     private let recipe: Recipe
@@ -18,6 +19,7 @@ struct CaptionerStage: ForgeStage {
         plan = recipe.captioner
         model = try Recipe.captioner(tokenizer, seed: recipe.seed)
         model.registry.setTrainable(true)
+        captioner = BLIPCaptioner(model: model, tokenizer: tokenizer, location: "the forge")
         (self.tokenizer, self.pictures, self.recipe) = (tokenizer, pictures, recipe)
     }
 
@@ -32,7 +34,7 @@ struct CaptionerStage: ForgeStage {
             + [tokenizer.separatorID] }
         let length = captions.map(\.count).max() ?? 0
         let padded = captions.map { $0 + [Int](repeating: tokenizer.padID, count: length - $0.count) }
-        let logits = model.logits(padded.map { Array($0.dropLast()) }, picture: model.encode(CaptionerPixels.normalised(pixels)))
+        let logits = model.logits(padded.map { Array($0.dropLast()) }, picture: model.encode(captioner.normalised(pixels)))
         let ignored = -100
         let targets = captions.flatMap { $0.dropFirst() + [Int](repeating: ignored, count: length - $0.count) }
         return logits.reshaped([targets.count, -1]).crossEntropy(targets, ignoring: ignored, labelSmoothing: 0.1)
@@ -42,17 +44,6 @@ struct CaptionerStage: ForgeStage {
     static func caption(of scene: Scene) -> String {
         let noun = "\(scene.material.rawValue) \(scene.colour.rawValue) \(scene.shape.rawValue)"
         return "a \(noun), 3d icon, \(scene.view.phrase), \(scene.lighting.phrase), \(scene.background.phrase)"
-    }
-}
-
-/// CLIP's normalisation of pictures, which BLIP's preprocessor uses too (`preprocessor_config.json`: image_mean, image_std).
-enum CaptionerPixels {
-    static let mean: [Float] = [0.48145466, 0.4578275, 0.40821073]
-    static let deviation: [Float] = [0.26862954, 0.26130258, 0.27577711]
-
-    /// - Parameter pixels: `[B, H, W, 3]` in −1...1.
-    static func normalised(_ pixels: Tensor) -> Tensor {
-        (pixels * 0.5 + 0.5 - Tensor(mean, shape: [3])) / Tensor(deviation, shape: [3])
     }
 }
 

@@ -29,10 +29,20 @@ public struct ForgeReport: Codable, Sendable, CustomStringConvertible {
 
 /// Measures the trained networks on pictures and prompts that no training saw.
 struct Evaluation {
-    let model: DiffusionModel
-    let captioner: BLIP
-    let captionTokenizer: BERTTokenizer
-    let recipe: Recipe
+    private let model: DiffusionModel
+    private let captioner: BLIPCaptioner
+    private let recipe: Recipe
+
+    /// - Parameter folder: a packaged model.
+    init(_ recipe: Recipe, folder: String) throws {
+        let base = try BaseModel.load(folder: folder), tokenizer = base.tokenizer
+        let scheduler = try JSONDecoder().decode(SchedulerConfiguration.self, from: base.schedulerConfiguration)
+        model = DiffusionModel(
+            unet: base.unet, textEncoder: base.textEncoder, autoencoder: base.autoencoder, schedule: NoiseSchedule(scheduler),
+            name: folder, tokenize: { tokenizer.encode($0) })
+        captioner = try BLIPCaptioner.load(folder: folder + "/captioner")
+        self.recipe = recipe
+    }
 
     /// Steps, guidance and sampler of every generated picture.
     static func prompt(_ text: String, seed: UInt64, size: Int) -> SamplePrompt {
@@ -87,7 +97,7 @@ struct Evaluation {
     private func caption(_ pixels: Tensor) -> String {
         var options = BLIP.GenerationOptions()
         options.maximumLength = 40
-        return captionTokenizer.decode(captioner.generate(CaptionerPixels.normalised(pixels), options: options)[0])
+        return captioner.caption(pixels, options: options)[0]
     }
 
     private func agreement(_ captions: [String], _ scenes: [Scenes.Scene]) -> (shapes: Double, colours: Double) {

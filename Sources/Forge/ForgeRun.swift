@@ -40,46 +40,43 @@ public struct ForgeRun {
         }
     }
 
-    // MARK: - Measuring and packaging
+    // MARK: - Packaging and measuring
 
-    /// Measures the trained networks on unseen pictures and prompts; writes `report.json` and a sheet of icons.
-    public func evaluate(pictures: Int = 200, icons: Int = 24) throws -> ForgeReport {
-        let evaluation = try self.evaluation()
+    /// Writes the trained model as a diffusers folder with the captioner beside it, float16. What stood there is replaced at
+    /// the end, when everything has been written.
+    public func package(to folder: String) throws {
+        let vocabularies = try self.vocabularies(), denoiser = try trainedDenoiser(vocabularies)
+        let model = BaseModel(
+            location: folder, text: .init(tokenizer: vocabularies.clip, encoder: denoiser.textEncoder), unet: denoiser.unet,
+            autoencoder: try trainedAutoencoder(scaled: true), schedulerConfiguration: Data(Recipe.schedulerConfiguration.utf8))
+        let captioner = BLIPCaptioner(
+            model: try trainedCaptioner(vocabularies), tokenizer: vocabularies.captioner, location: folder)
+
+        let files = FileManager.default, draft = workshop.path + "/packaged"
+        try? files.removeItem(atPath: draft)
+        try model.write(to: draft, tokenizer: workshop.tokenizerPath, dtype: .float16)
+        try captioner.write(to: draft + "/captioner", vocabulary: workshop.captionerVocabularyPath, dtype: .float16)
+        if files.fileExists(atPath: folder) { try files.removeItem(atPath: folder) }
+        try files.copyItem(atPath: draft, toPath: folder)
+        log("package: \(folder)")
+    }
+
+    /// Measures a packaged model on unseen pictures and prompts; writes `report.json` and a sheet of icons into the workshop.
+    public func evaluate(_ folder: String, pictures: Int = 200, icons: Int = 24) throws -> ForgeReport {
+        let evaluation = try Evaluation(recipe, folder: folder)
         let report = try evaluation.run(pictures: pictures, log: log)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         try encoder.encode(report).write(to: URL(fileURLWithPath: workshop.path + "/report.json"))
-        try drawSheet(icons: icons, with: evaluation)
+        try drawSheet(folder, icons: icons)
         return report
     }
 
     /// Only the sheet of icons, for a look while the denoiser learns.
-    public func drawSheet(icons: Int = 24) throws { try drawSheet(icons: icons, with: evaluation()) }
-
-    private func drawSheet(icons: Int, with evaluation: Evaluation) throws {
+    public func drawSheet(_ folder: String, icons: Int = 24) throws {
         let path = workshop.path + "/icons.png"
-        try PNG.write(evaluation.sheet(icons: icons), to: path)
+        try PNG.write(Evaluation(recipe, folder: folder).sheet(icons: icons), to: path)
         log("evaluate: \(icons) generated icons in \(path)")
-    }
-
-    private func evaluation() throws -> Evaluation {
-        let vocabularies = try self.vocabularies(), denoiser = try trainedDenoiser(vocabularies)
-        let tokenizer = vocabularies.clip
-        let model = DiffusionModel(
-            unet: denoiser.unet, textEncoder: denoiser.textEncoder, autoencoder: try trainedAutoencoder(scaled: true),
-            schedule: NoiseSchedule(try Recipe.scheduler()), name: "icons", tokenize: { tokenizer.encode($0) })
-        return Evaluation(
-            model: model, captioner: try trainedCaptioner(vocabularies), captionTokenizer: vocabularies.captioner, recipe: recipe)
-    }
-
-    /// Writes the model in diffusers' folder layout, float16.
-    public func package(to folder: String) throws {
-        let vocabularies = try self.vocabularies(), denoiser = try trainedDenoiser(vocabularies)
-        try PackagedModel(
-            autoencoder: trainedAutoencoder(scaled: true), denoiser: denoiser.unet, textEncoder: denoiser.textEncoder,
-            captioner: trainedCaptioner(vocabularies), vocabularies: vocabularies, workshop: workshop
-        ).write(to: folder)
-        log("package: \(folder)")
     }
 
     /// Writes the demonstration's training pictures and held-out ones, in a style that the base model has not seen.

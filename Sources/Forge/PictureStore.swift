@@ -33,19 +33,19 @@ struct PictureStore: Sendable {
         while done < recipe.pictures {
             let next = min(recipe.pictures, done + block)
             let pictures = renderAll(seeds: (done..<next).map { recipe.seed &+ UInt64($0) }, size: recipe.pictureSize)
-            for picture in pictures { try file.write(contentsOf: Data(picture)) }
+            for picture in pictures { try file.write(contentsOf: Data(picture.rgb)) }
             done = next
             log("render: \(done) of \(recipe.pictures) pictures")
         }
     }
 
     /// The pictures of the given seeds, rendered on all cores.
-    static func renderAll(seeds: [UInt64], size: Int) -> [[UInt8]] {
-        [[UInt8]?](unsafeUninitializedCapacity: seeds.count) { slots, filled in
+    static func renderAll(seeds: [UInt64], size: Int) -> [Pixels] {
+        [Pixels?](unsafeUninitializedCapacity: seeds.count) { slots, filled in
             slots.initialize(repeating: nil)
             let target = UncheckedSlots(slots)
             DispatchQueue.concurrentPerform(iterations: seeds.count) { index in
-                target.slots[index] = scene(seed: seeds[index]).renderBytes(size: size)
+                target.slots[index] = scene(seed: seeds[index]).render(size: size)
             }
             filled = seeds.count
         }.compactMap { $0 }
@@ -96,6 +96,6 @@ struct PictureStore: Sendable {
 
 /// Each task writes its own slot and no other, hence `@unchecked`.
 private struct UncheckedSlots: @unchecked Sendable {
-    let slots: UnsafeMutableBufferPointer<[UInt8]?>
-    init(_ slots: UnsafeMutableBufferPointer<[UInt8]?>) { self.slots = slots }
+    let slots: UnsafeMutableBufferPointer<Pixels?>
+    init(_ slots: UnsafeMutableBufferPointer<Pixels?>) { self.slots = slots }
 }

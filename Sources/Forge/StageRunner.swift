@@ -21,17 +21,24 @@ public struct TrainingPlan: Codable, Sendable, Equatable {
     public var steps: Int
     public var batch: Int
     public var learningRate: Double
-    public var warmupSteps = 100
-    public var weightDecay = 0.01
+    public var warmupSteps: Int
+    public var weightDecay: Double
     /// Largest global L2 norm of a step's gradient.
     public var gradientClip = 1.0
     /// Decay of the moving average of the weights; the average is what is packaged.
-    public var averageDecay = 0.998
+    public var averageDecay: Double
     /// Steps between two states on disk.
     public var saveEvery = 200
 
+    public init(
+        steps: Int, batch: Int, learningRate: Double, warmupSteps: Int = 100, weightDecay: Double = 0.01, averageDecay: Double = 0.998
+    ) {
+        (self.steps, self.batch, self.learningRate) = (steps, batch, learningRate)
+        (self.warmupSteps, self.weightDecay, self.averageDecay) = (warmupSteps, weightDecay, averageDecay)
+    }
+
     /// Linear warm-up, then half a cosine down to one fiftieth.
-    func learningRate(at step: Int) -> Double {
+    public func learningRate(at step: Int) -> Double {
         if step < warmupSteps { return learningRate * Double(step + 1) / Double(warmupSteps) }
         let progress = Double(step - warmupSteps) / Double(max(1, steps - warmupSteps))
         return learningRate * (0.02 + 0.98 * 0.5 * (1 + cos(.pi * min(1, progress))))

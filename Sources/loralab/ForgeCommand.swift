@@ -9,6 +9,9 @@ struct ForgeCommand: ParsableCommand {
         commandName: "forge", abstract: "Make the embedded model: render pictures, train its networks, measure and package them.",
         subcommands: [Render.self, Train.self, Evaluate.self, Package.self, Demo.self])
 
+    /// Where the product takes its embedded model from.
+    static let packaged = "Sources/Lab/Resources/embedded"
+
     struct Place: ParsableArguments {
         @Option(help: "Folder in which the model is made; every command goes on from what is there.")
         var workshop = "out/forge"
@@ -42,21 +45,22 @@ struct ForgeCommand: ParsableCommand {
     }
 
     struct Evaluate: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Measure the trained networks on unseen pictures and prompts, and draw a sheet of icons.")
+        static let configuration = CommandConfiguration(abstract: "Measure the packaged model on unseen pictures and prompts, and draw a sheet of icons.")
         @OptionGroup var place: Place
         @Option(help: "Pictures of each kind to measure on.") var pictures = 200
         @Flag(help: "Draw the sheet of icons only.") var sheetOnly = false
+        @Option(help: "The packaged model.") var model = ForgeCommand.packaged
 
         func run() throws {
             let forge = try place.run()
-            if sheetOnly { try forge.drawSheet() } else { print(try forge.evaluate(pictures: pictures)) }
+            if sheetOnly { try forge.drawSheet(model) } else { print(try forge.evaluate(model, pictures: pictures)) }
         }
     }
 
     struct Package: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Write the model in diffusers' folder layout, float16.")
         @OptionGroup var place: Place
-        @Argument(help: "Folder to write to.") var folder = "Sources/Lab/Resources/embedded"
+        @Argument(help: "Folder to write to.") var folder = ForgeCommand.packaged
 
         func run() throws { try place.run().package(to: folder) }
     }
@@ -66,7 +70,7 @@ struct ForgeCommand: ParsableCommand {
         @OptionGroup var place: Place
         @Argument(help: "Folder to write to.") var folder = "notebooks/data"
 
-        func run() throws { try place.run().renderDemo(to: folder + "/popsicle", heldOut: folder + "/heldout") }
+        func run() throws { try place.run().renderDemo(to: folder + "/popsicle", heldOut: folder + "/popsicle-held-out") }
     }
 }
 
