@@ -20,7 +20,7 @@ public struct Recipe: Sendable {
 
     public var autoencoder = TrainingPlan(steps: 6_000, batch: 8, learningRate: 1.2e-3, warmupSteps: 1_500, averageDecay: 0.999)
     public var decoder = TrainingPlan(steps: 2_000, batch: 4, learningRate: 6e-4, averageDecay: 0.998)
-    public var denoiser = TrainingPlan(steps: 2_800, batch: 16, learningRate: 1e-3, averageDecay: 0.999)
+    public var denoiser = TrainingPlan(steps: 3_400, batch: 16, learningRate: 1e-3, averageDecay: 0.999)
     public var captioner = TrainingPlan(steps: 2_500, batch: 16, learningRate: 1e-3)
 
     /// The autoencoder learns on crops of this side first, pixels; whole pictures in the last fifth of its steps.
