@@ -54,6 +54,8 @@ import Testing
             try model.write(to: copy, tokenizer: folder + "/tokenizer", dtype: .float16)
             try Self.expectAgreement(BaseModel.load(folder: copy))
             #expect(throws: ConfigurationError.self) { try model.write(to: copy, tokenizer: folder + "/tokenizer") }
+            #expect(throws: ConfigurationError.self) { try model.write(to: copy + "-2", tokenizer: folder + "/missing") }
+            #expect(!FileManager.default.fileExists(atPath: copy + "-2"))
         }
     }
 

@@ -104,7 +104,9 @@ extension BLIP {
 
 extension BLIP.Configuration {
     func validate() throws(ConfigurationError) {
-        for (part, width, heads) in [("vision_config", vision.hiddenSize, vision.numAttentionHeads), ("text_config", text.hiddenSize, text.numAttentionHeads)] {
+        for (part, width, heads) in [
+            ("vision_config", vision.hiddenSize, vision.numAttentionHeads), ("text_config", text.hiddenSize, text.numAttentionHeads),
+        ] {
             try requirePositive([("\(part).hidden_size", [width]), ("\(part).num_attention_heads", [heads])])
             guard width % heads == 0 else {
                 throw .invalid(key: "\(part).num_attention_heads", value: "\(heads)", expected: "a divisor of hidden_size, \(width)")

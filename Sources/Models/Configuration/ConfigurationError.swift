@@ -6,6 +6,7 @@ public enum ConfigurationError: Error, Equatable, Sendable {
     case unsupported(key: String, value: String, supported: String)
     case invalid(key: String, value: String, expected: String)
     case unknownComponent(String, file: String, expected: String)
+    case unwritable(folder: String, reason: String)
 }
 
 extension ConfigurationError: CustomStringConvertible {
@@ -16,6 +17,7 @@ extension ConfigurationError: CustomStringConvertible {
         case .unsupported(let key, let value, let supported):
             "the configuration asks for \(key) = \(value); supported: \(supported). The model needs a part that is not built here"
         case .invalid(let key, let value, let expected): "the configuration holds \(key) = \(value), expected \(expected)"
+        case .unwritable(let folder, let reason): "\(folder) cannot be written: \(reason)"
         case .unknownComponent(let name, let file, let expected): "\(file) names the component \(name), expected \(expected)"
         }
     }

@@ -24,7 +24,8 @@ public final class BLIPCaptioner: Sendable {
             try c.read(.imageMean, into: &imageMean)
             try c.read(.imageStd, into: &imageStd)
             guard imageMean.count == 3, imageStd.count == 3, imageStd.allSatisfy({ $0 > 0 }) else {
-                throw ConfigurationError.invalid(key: "image_mean, image_std", value: "\(imageMean), \(imageStd)", expected: "three numbers each, deviations above 0")
+                throw ConfigurationError.invalid(
+                    key: "image_mean, image_std", value: "\(imageMean), \(imageStd)", expected: "three numbers each, deviations above 0")
             }
         }
     }
@@ -72,12 +73,15 @@ public final class BLIPCaptioner: Sendable {
 
     /// Writes the captioner as a folder that `load` and transformers read.
     ///
-    /// - Parameter vocabulary: path of `vocab.txt`, which is copied.
+    /// - Parameters:
+    ///   - folder: must not exist.
+    ///   - vocabulary: path of `vocab.txt`, which is copied.
     public func write(to folder: String, vocabulary: String, dtype: DType? = nil) throws {
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        try ConfigurationFile.write(model.configuration, to: folder + "/config.json")
-        try ConfigurationFile.write(preprocessor, to: folder + "/preprocessor_config.json")
-        try model.registry.write(to: folder + "/model.safetensors", dtype: dtype)
-        try FileManager.default.copyItem(atPath: vocabulary, toPath: folder + "/vocab.txt")
+        try WholeFolder.write(to: folder) { partial in
+            try ConfigurationFile.write(model.configuration, to: partial + "/config.json")
+            try ConfigurationFile.write(preprocessor, to: partial + "/preprocessor_config.json")
+            try model.registry.write(to: partial + "/model.safetensors", dtype: dtype)
+            try FileManager.default.copyItem(atPath: vocabulary, toPath: partial + "/vocab.txt")
+        }
     }
 }

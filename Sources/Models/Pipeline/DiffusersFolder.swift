@@ -77,31 +77,35 @@ extension BaseModel {
     ///   - tokenizer: folder with the tokenizer's files, which are copied (and `secondTokenizer` for SDXL).
     ///   - dtype: precision of the files; nil keeps each weight's own.
     public func write(to folder: String, tokenizer: String, secondTokenizer: String? = nil, dtype: DType? = nil) throws {
-        let files = FileManager.default
-        guard !files.fileExists(atPath: folder) else { throw ConfigurationError.unreadable(file: folder, reason: "it exists already; choose another name") }
-        let partial = folder + ".partial-\(UUID().uuidString)"
-        defer { try? files.removeItem(atPath: partial) }
-        try files.createDirectory(atPath: partial, withIntermediateDirectories: true)
-        var index: [String: [String]] = ["scheduler": ["diffusers", schedulerClass], "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]]
-        try Self.write(unet.registry, unet.configuration, className: "UNet2DConditionModel", to: partial + "/unet", dtype)
-        try Self.write(autoencoder.registry, autoencoder.configuration, className: "AutoencoderKL", to: partial + "/vae", dtype)
-        for (part, suffix, source) in [(text, "", tokenizer), (secondText, "_2", secondTokenizer ?? tokenizer)] as [(TextPart?, String, String)] {
-            guard let part else { continue }
-            try Self.write(part.encoder.registry, part.encoder.configuration, className: nil, stem: "model", to: partial + "/text_encoder" + suffix, dtype)
-            try files.copyItem(atPath: source, toPath: partial + "/tokenizer" + suffix)
-            index["text_encoder" + suffix] = ["transformers", part.encoder.configuration.architectures.first ?? "CLIPTextModel"]
-            index["tokenizer" + suffix] = ["transformers", "CLIPTokenizer"]
+        try WholeFolder.write(to: folder) { partial in
+            let files = FileManager.default
+            var index = ["scheduler": ["diffusers", schedulerClass]]
+            try Self.write(unet.registry, unet.configuration, className: "UNet2DConditionModel", to: partial + "/unet", dtype)
+            index["unet"] = ["diffusers", "UNet2DConditionModel"]
+            try Self.write(autoencoder.registry, autoencoder.configuration, className: "AutoencoderKL", to: partial + "/vae", dtype)
+            index["vae"] = ["diffusers", "AutoencoderKL"]
+            for (part, suffix, source) in textParts(tokenizer, secondTokenizer ?? tokenizer) {
+                let encoder = part.encoder, path = partial + "/text_encoder" + suffix
+                try Self.write(encoder.registry, encoder.configuration, className: nil, stem: "model", to: path, dtype)
+                try files.copyItem(atPath: source, toPath: partial + "/tokenizer" + suffix)
+                index["text_encoder" + suffix] = ["transformers", encoder.configuration.architectures.first ?? "CLIPTextModel"]
+                index["tokenizer" + suffix] = ["transformers", "CLIPTokenizer"]
+            }
+            try files.createDirectory(atPath: partial + "/scheduler", withIntermediateDirectories: true)
+            try schedulerConfiguration.write(to: URL(fileURLWithPath: partial + "/scheduler/scheduler_config.json"))
+            let pipeline = family == .sdxl ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline"
+            try ConfigurationFile.write(index, className: pipeline, to: partial + "/model_index.json")
         }
-        try files.createDirectory(atPath: partial + "/scheduler", withIntermediateDirectories: true)
-        try schedulerConfiguration.write(to: URL(fileURLWithPath: partial + "/scheduler/scheduler_config.json"))
-        let pipeline = family == .sdxl ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline"
-        try ConfigurationFile.write(index, className: pipeline, to: partial + "/model_index.json")
-        try files.moveItem(atPath: partial, toPath: folder)
+    }
+
+    /// Text parts with the suffix of their folders and the folder of their tokenizer's files.
+    private func textParts(_ first: String, _ second: String) -> [(part: TextPart, suffix: String, tokenizer: String)] {
+        [(text, "", first)] + (secondText.map { [($0, "_2", second)] } ?? [])
     }
 
     private static func write(
-        _ registry: Registry, _ configuration: some Encodable, className: String?, stem: String = "diffusion_pytorch_model", to folder: String,
-        _ dtype: DType?
+        _ registry: Registry, _ configuration: some Encodable, className: String?, stem: String = "diffusion_pytorch_model",
+        to folder: String, _ dtype: DType?
     ) throws {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         try ConfigurationFile.write(configuration, className: className, to: folder + "/config.json")
@@ -131,7 +135,8 @@ private struct ModelIndex: Decodable {
         let container = try decoder.container(keyedBy: AnyKey.self)
         var components: [String: [String?]] = [:]
         for key in container.allKeys {
-            if let pair = try? container.decode([String?].self, forKey: key), pair.contains(where: { $0 != nil }) { components[key.stringValue] = pair }
+            guard let pair = try? container.decode([String?].self, forKey: key), pair.contains(where: { $0 != nil }) else { continue }
+            components[key.stringValue] = pair
         }
         self.components = components
     }

@@ -109,7 +109,8 @@ extension UNet {
             if container.decodeNil() { self = .absent; return }
             let name = try container.decode(String.self)
             guard let type = MidBlockType(rawValue: name), type != .absent else {
-                throw ConfigurationError.unsupported(key: "mid_block_type", value: name, supported: "\(Self.crossAttention.rawValue), \(Self.plain.rawValue), null")
+                throw ConfigurationError.unsupported(
+                    key: "mid_block_type", value: name, supported: "\(Self.crossAttention.rawValue), \(Self.plain.rawValue), null")
             }
             self = type
         }

@@ -59,11 +59,14 @@ extension AutoencoderKL {
             let count = blockOutChannels.count
             guard count > 0 else { throw .invalid(key: "block_out_channels", value: "[]", expected: "one size or more") }
             try requirePositive([("block_out_channels", blockOutChannels), ("norm_num_groups", [normNumGroups]),
-                ("layers_per_block", [layersPerBlock]), ("latent_channels", [latentChannels]), ("in_channels", [inChannels]), ("out_channels", [outChannels])])
+                ("layers_per_block", [layersPerBlock]), ("latent_channels", [latentChannels]), ("in_channels", [inChannels]),
+                ("out_channels", [outChannels])])
             for (key, types, known) in [
                 ("down_block_types", downBlockTypes, "DownEncoderBlock2D"), ("up_block_types", upBlockTypes, "UpDecoderBlock2D"),
             ] {
-                guard types.count == count else { throw .invalid(key: key, value: "\(types)", expected: "\(count) names, as many as block_out_channels") }
+                guard types.count == count else {
+                    throw .invalid(key: key, value: "\(types)", expected: "\(count) names, as many as block_out_channels")
+                }
                 if let other = types.first(where: { $0 != known }) { throw .unsupported(key: key, value: other, supported: known) }
             }
             for channels in blockOutChannels where channels % normNumGroups != 0 {
