@@ -1,5 +1,8 @@
 // Small things every loop uses.
 
+// Builds without optimisation vectorise nothing; that is no cause for a warning.
+#pragma clang diagnostic ignored "-Wpass-failed"
+
 #define INLINE static inline __attribute__((always_inline))
 
 /// The iterations of the following loop do not depend on each other, also when output and input are the same array.

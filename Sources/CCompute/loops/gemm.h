@@ -3,7 +3,7 @@
 
 enum {
     depthBlock = 256,      // terms summed in registers between visits to C
-    columnPanels = 4,      // panels of B packed at a time
+    columnPanels = 12 / tileVectors,  // panels of B packed at a time
     smallestRowBlock = 64
 };
 

@@ -22,16 +22,14 @@ INLINE void store_part(float *p, vf v, ptrdiff_t n) { for (ptrdiff_t i = 0; i < 
 #endif
 
 // A tile has up to `tileVectors` vectors of columns; the rows that fit beside them depend on the number of registers.
-enum {
-    tileVectors = 3,
-    mostTileRows = 8,
+enum { mostTileRows = 8 };
 #if LANES == 16 || defined(__aarch64__)  // 32 registers
-    tileRows1 = 8, tileRows2 = 8, tileRows3 = 8
-#else                                    // 16 registers
-    tileRows1 = 8, tileRows2 = 6, tileRows3 = 4
+enum { tileVectors = 3 };
+static const int tileRows[tileVectors + 1] = {0, 8, 8, 8};
+#else                                    // 16 registers, of which a few stay free for operands
+enum { tileVectors = 2 };
+static const int tileRows[tileVectors + 1] = {0, 8, 6};
 #endif
-};
-static const int tileRows[tileVectors + 1] = {0, tileRows1, tileRows2, tileRows3};
 
 /// One tile: `C = alpha · Σ a b + bias + addend (+ C)`. The sum runs over `outer × segments × length` terms; term (o, s, k) of row `i`
 /// reads A at `o·aOuter + s·aSegment + k + i·aStride` (rows of A contiguous along k) or `… + k·aStride + i` (columns), and the
@@ -88,15 +86,24 @@ INLINE void tile_run(const tile_t *t, const int rows, const int vectors, const b
     static __attribute__((noinline)) void tile_rows_##rows##_##vectors(const tile_t *t) { tile_run(t, rows, vectors, false); } \
     static __attribute__((noinline)) void tile_columns_##rows##_##vectors(const tile_t *t) { tile_run(t, rows, vectors, true); }
 #define TILES(vectors) TILE(1, vectors) TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors) TILE(7, vectors) TILE(8, vectors)
-TILES(1) TILES(2) TILES(3)
+TILES(1) TILES(2)
+#if LANES == 16 || defined(__aarch64__)
+TILES(3)
+#endif
 #undef TILES
 #undef TILE
 
 typedef void (*tile_function)(const tile_t *);
 #define ROW(kind, vectors) {NULL, tile_##kind##_1_##vectors, tile_##kind##_2_##vectors, tile_##kind##_3_##vectors, tile_##kind##_4_##vectors, \
                             tile_##kind##_5_##vectors, tile_##kind##_6_##vectors, tile_##kind##_7_##vectors, tile_##kind##_8_##vectors}
-static const tile_function tilesByRows[tileVectors + 1][mostTileRows + 1] = {{NULL}, ROW(rows, 1), ROW(rows, 2), ROW(rows, 3)};
-static const tile_function tilesByColumns[tileVectors + 1][mostTileRows + 1] = {{NULL}, ROW(columns, 1), ROW(columns, 2), ROW(columns, 3)};
+#if LANES == 16 || defined(__aarch64__)
+#define ROWS(kind) {{NULL}, ROW(kind, 1), ROW(kind, 2), ROW(kind, 3)}
+#else
+#define ROWS(kind) {{NULL}, ROW(kind, 1), ROW(kind, 2)}
+#endif
+static const tile_function tilesByRows[tileVectors + 1][mostTileRows + 1] = ROWS(rows);
+static const tile_function tilesByColumns[tileVectors + 1][mostTileRows + 1] = ROWS(columns);
+#undef ROWS
 #undef ROW
 
 // MARK: - Panels
