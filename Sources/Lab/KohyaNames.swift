@@ -1,71 +1,158 @@
+import Adapters
+import Diffusion
 import Kernel
+import Training
+
+/// One setting of a training run: how it is spelled, what it may be, and where it goes.
+struct TrainingSetting: Sendable {
+    let option: OptionSpecification
+    /// Carries the values over, the last one where there can be only one.
+    let apply: @Sendable (_ values: [OptionValue], inout TrainingConfiguration) throws -> Void
+
+    static func integer(
+        _ name: String, _ aliases: [String] = [], _ range: ClosedRange<Int>, _ summary: String, apply: @escaping @Sendable (inout TrainingConfiguration, Int) -> Void
+    ) -> TrainingSetting {
+        TrainingSetting(option: .init(name, aliases: aliases, .integer(range), summary)) { values, configuration in
+            if case .integer(let value)? = values.last { apply(&configuration, value) }
+        }
+    }
+
+    static func number(
+        _ name: String, _ aliases: [String] = [], _ range: NumberRange, _ summary: String, apply: @escaping @Sendable (inout TrainingConfiguration, Double) -> Void
+    ) -> TrainingSetting {
+        TrainingSetting(option: .init(name, aliases: aliases, .number(range), summary)) { values, configuration in
+            if case .number(let value)? = values.last { apply(&configuration, value) }
+        }
+    }
+
+    static func flag(
+        _ name: String, _ aliases: [String] = [], _ summary: String, apply: @escaping @Sendable (inout TrainingConfiguration, Bool) -> Void
+    ) -> TrainingSetting {
+        TrainingSetting(option: .init(name, aliases: aliases, .flag, summary)) { values, configuration in apply(&configuration, values.last == .flag(true)) }
+    }
+
+    static func word(
+        _ name: String, _ aliases: [String] = [], _ kind: ValueKind, _ summary: String,
+        apply: @escaping @Sendable (inout TrainingConfiguration, String) throws -> Void
+    ) -> TrainingSetting {
+        TrainingSetting(option: .init(name, aliases: aliases, kind, summary)) { values, configuration in
+            if let value = values.last { try apply(&configuration, value.text) }
+        }
+    }
+}
 
 /// Kohya's names for the settings of a training run, with the short ones people type, their ranges and what they mean.
 ///
 /// One table serves `%train`'s flags, `%%train`'s TOML, `%set`, completion and help. Names: sd-scripts' arguments. The texts are ours.
 enum KohyaNames {
     /// How long and how much at a time.
-    static let length: [OptionSpecification] = [
-        .init("max_train_epochs", aliases: ["epochs", "epoch"], .integer(1...100_000), "Epochs to train from here on: rounds through the pictures and their repeats. 1 when neither this nor steps is given."),
-        .init("max_train_steps", aliases: ["steps"], .integer(1...10_000_000), "Steps to train from here on, instead of whole epochs."),
-        .init("train_batch_size", aliases: ["batch_size", "batch"], .integer(1...1024), "Pictures in one step."),
-        .init("gradient_accumulation_steps", aliases: ["accumulation"], .integer(1...1024), "Batches whose gradients are averaged before the adapter changes."),
-        .init("seed", .integer(0...Int(UInt32.max)), "Same seed, same numbers on the same machine."),
+    private static let length: [TrainingSetting] = [
+        .integer("max_train_epochs", ["epochs", "epoch"], 1...100_000, "Epochs of this run: rounds through the pictures and their repeats.") {
+            ($0.epochs, $0.maximumSteps) = ($1, nil)
+        },
+        .integer("max_train_steps", ["steps"], 1...10_000_000, "Steps of this run, instead of whole epochs.") { $0.maximumSteps = $1 },
+        .integer("train_batch_size", ["batch_size", "batch"], 1...1024, "Pictures in one step.") { $0.batchSize = $1 },
+        .integer("gradient_accumulation_steps", ["accumulation"], 1...1024, "Batches whose gradients are averaged before the adapter changes.") { $0.accumulation = $1 },
+        .integer("seed", [], 0...Int(UInt32.max), "Same seed, same numbers on the same machine; drawn when not given. It holds for the adapter's whole life.") { $0.seed = UInt64($1) },
     ]
 
     /// How fast.
-    static let rates: [OptionSpecification] = [
-        .init("learning_rate", aliases: ["lr"], .number(.positive(upTo: 10)), "How far a step goes. 1e-4 is the usual start with AdamW; the small embedded model takes 1e-3."),
-        .init("unet_lr", .number(.nonNegative(upTo: 10)), "Another rate for the UNet; 0 leaves the UNet as it is."),
-        .init("text_encoder_lr", aliases: ["te_lr"], .number(.nonNegative(upTo: 10)), "Another rate for the text encoder; above 0 trains it too."),
-        .init("lr_scheduler", aliases: ["scheduler"], .choice(["constant", "constant_with_warmup", "linear", "cosine"]), "How the rate changes over the run."),
-        .init("lr_warmup_steps", aliases: ["warmup"], .text, "Steps over which the rate rises from 0: a number, a fraction below 1, or a share such as 10%."),
-        .init("optimizer_type", aliases: ["optimizer"], .choice(["AdamW", "AdamW8bit"]), "The rule of the step. AdamW8bit saves memory on graphics cards; here it is AdamW in full precision."),
-        .init("weight_decay", .number(.nonNegative(upTo: 1)), "How strongly AdamW pulls the adapter towards zero."),
-        .init("max_grad_norm", aliases: ["clip"], .number(.nonNegative(upTo: 1e6)), "Gradients longer than this are shortened; 0 is off."),
+    private static let rates: [TrainingSetting] = [
+        .number("learning_rate", ["lr"], .positive(upTo: 10), "How far a step goes. 1e-4 is the usual start with AdamW; the small embedded model takes 1e-3.") { $0.learningRate = $1 },
+        .number("unet_lr", [], .nonNegative(upTo: 10), "Another rate for the UNet; 0 leaves the UNet as it is.") { $0.unetLearningRate = $1 },
+        .number("text_encoder_lr", ["te_lr"], .nonNegative(upTo: 10), "A rate for the text encoder: above 0 it learns, too. 0 leaves it as it is.") {
+            ($0.textEncoderLearningRate, $0.textEncoderTargets) = ($1, $1 > 0 ? .all : .none)
+        },
+        .word("lr_scheduler", ["scheduler"], .choice(ScheduleName.allCases.map(\.rawValue)), "How the rate changes over the run.") {
+            $0.schedule = ScheduleName(rawValue: $1) ?? $0.schedule
+        },
+        .word("lr_warmup_steps", ["warmup", "lr_warmup"], .text, "Steps over which the rate rises from 0: a number, a fraction below 1, or a share such as 10%.") {
+            $0.warmup = try warmup($1)
+        },
+        .word("optimizer_type", ["optimizer"], .choice(["AdamW", "AdamW8bit"]), "The rule of a step. AdamW8bit saves memory on graphics cards; here both are AdamW in full precision.") { _, _ in },
+        .number("weight_decay", [], .nonNegative(upTo: 1), "How strongly AdamW pulls the adapter towards zero.") { $0.adamW.weightDecay = $1 },
+        .number("max_grad_norm", ["clip"], .nonNegative(upTo: 1e6), "Gradients longer than this are shortened; 0 is off.") { $0.maximumGradientNorm = Float($1) },
+        .number("min_snr_gamma", [], .positive(upTo: 1000), "Weighs noise levels by min-SNR; 5 is usual.") { $0.objective.minSNRGamma = Float($1) },
+        .number("noise_offset", [], .nonNegative(upTo: 1), "Shifts the noise as a whole a little, so that brightness is learned; 0.05 is usual.") { $0.noiseOffset = Float($1) },
+        .number("prior_loss_weight", [], .nonNegative(upTo: 100), "Weight of regularisation pictures.") { $0.priorLossWeight = Float($1) },
     ]
 
     /// What is trained.
-    static let network: [OptionSpecification] = [
-        .init("network_dim", aliases: ["rank", "dim", "network_rank"], .integer(1...1024), "Rank of the adapter. Changing it later carries over what was learned (singular value decomposition)."),
-        .init("network_alpha", aliases: ["alpha"], .number(.nonNegative(upTo: 1e6)), "Strength is alpha ÷ rank; 0 means: as large as the rank."),
-        .init("network_weights", aliases: ["weights"], .path(.file(["safetensors"])), "Start from this adapter."),
-        .init("network_train_unet_only", aliases: ["unet_only"], .flag, "Leave the text encoder as it is."),
-        .init("network_train_text_encoder_only", aliases: ["te_only", "text_encoder_only"], .flag, "Leave the UNet as it is."),
-        .init("clip_skip", .integer(1...12), "Read the text encoder's n-th layer from the end."),
+    private static let network: [TrainingSetting] = [
+        .integer("network_dim", ["rank", "dim", "network_rank"], 1...1024, "Rank of the adapter. Changing it later carries over what was learned (singular value decomposition).") { $0.rank = $1 },
+        .number("network_alpha", ["alpha"], .nonNegative(upTo: 1e6), "The adapter counts alpha ÷ rank; 0 means: as large as the rank.") { $0.alpha = Float($1) },
+        .word("network_targets", ["targets"], .choice(["attention", "transformer"]), "UNet layers that learn: attention alone, or all of each transformer as Kohya's LoRA does.") {
+            $0.unetTargets = UNetTargets(rawValue: $1) ?? $0.unetTargets
+        },
+        .flag("network_train_unet_only", ["unet_only"], "The text encoder stays as it is.") { if $1 { $0.textEncoderTargets = .none } },
+        .flag("network_train_text_encoder_only", ["te_only", "text_encoder_only"], "The UNet stays as it is.") { if $1 { ($0.unetTargets, $0.textEncoderTargets) = (.none, .all) } },
+        .integer("clip_skip", [], 1...32, "Reads the text encoder's n-th layer from the end.") { $0.clipSkip = $1 },
+        .number("caption_dropout_rate", [], .closed(0...1), "Share of steps trained without words.") { $0.captions.dropoutRate = Float($1) },
+        .flag("shuffle_caption", [], "Changes the order of a caption's comma-separated parts at each use.") { $0.captions.shuffles = $1 },
+        .integer("keep_tokens", [], 0...10_000, "Leading parts that shuffling leaves in place.") { $0.captions.keepTokens = $1 },
     ]
 
     /// What is kept and shown on the way.
-    static let keeping: [OptionSpecification] = [
-        .init("cache_latents", .flag, "Encode each picture once and keep the result in memory."),
-        .init("save_every_n_epochs", aliases: ["save_every"], .integer(0...100_000), "Keep the adapter every so many epochs, for %sample --epochs; 0 keeps none."),
-        .init("output_dir", .path(.folder), "Write the kept adapters here, too, named as Kohya names them."),
-        .init("output_name", .text, "Name of the run, and of the files in output_dir."),
-        .init("save_precision", .choice(["float", "fp16", "bf16"]), "Precision of the files."),
-        .init("sample_every_n_epochs", aliases: ["sample_every"], .integer(0...100_000), "Draw the sample prompts every so many epochs; 0 draws none."),
-        .init("sample_prompts", aliases: ["sample_file"], .path(.file(["txt"])), "A file of sample prompts, one a line, with Kohya's flags (--n --w --h --d --l --s)."),
-        .init("sample_sampler", aliases: ["sampler"], .choice(["ddim", "euler", "euler_a", "heun", "dpm++_2m", "dpm++_2m_karras"]), "Sampler of the sample prompts."),
-        .init("sample", aliases: ["sample_prompt"], .sentence, "A sample prompt; may be given several times.", isRepeatable: true),
+    private static let keeping: [TrainingSetting] = [
+        .flag("cache_latents", [], "Encodes each picture once and keeps the result in memory.") { $0.cachesLatents = $1 },
+        .flag("gradient_checkpointing", [], "Computes again in the backward pass instead of remembering: less memory, slower.") { $0.recomputes = $1 },
+        .integer("save_every_n_epochs", ["save_every"], 0...100_000, "Keeps the adapter every so many epochs, for %sample --epochs; 0 keeps only the last.") { $0.saveEveryEpochs = $1 },
+        .word("output_dir", [], .path(.folder), "Writes the kept adapters here, too, named as Kohya names them.") { $0.outputFolder = $1 },
+        .word("output_name", [], .text, "Name of the run, and of the files in output_dir.") { $0.outputName = $1 },
+        .word("save_precision", [], .choice(SavePrecision.allCases.map(\.rawValue)), "Precision of the files.") { $0.savePrecision = SavePrecision(rawValue: $1) ?? $0.savePrecision },
+        .integer("sample_every_n_epochs", ["sample_every"], 0...100_000, "Draws the sample prompts every so many epochs; 0 draws none.") { $0.sampleEveryEpochs = $1 },
     ]
 
-    /// Everything, in the order in which help lists it.
-    static let all = length + rates + network + keeping
+    /// Everything that goes into a configuration, in the order in which help lists it.
+    static let settings = length + rates + network + keeping
+
+    /// Settings of a run that are no part of its configuration.
+    static let extras: [OptionSpecification] = [
+        .init("network_weights", aliases: ["weights"], .path(.file(["safetensors"])), "Starts from this adapter."),
+        .init("sample_prompts", aliases: ["sample_file"], .path(.file(["txt"])), "A file of sample prompts, one a line, with Kohya's flags (--n --w --h --d --l --s --ss)."),
+        .init("sample", aliases: ["sample_prompt"], .sentence, "A sample prompt, in quotes with flags of its own (\"a red cube --d 7\"); may be given several times.", isRepeatable: true),
+        .init("sample_sampler", aliases: ["sampler"], .choice(SamplerKind.allCases.map(\.rawValue)), "Sampler of the sample prompts."),
+        .init("sample_steps", .integer(1...1000), "Steps of the sample prompts."),
+    ]
+
+    static let all = settings.map(\.option) + extras
+
+    /// `100`, `0.1` or `10%`.
+    private static func warmup(_ text: String) throws(LabError) -> Warmup {
+        let isShare = text.hasSuffix("%")
+        guard let number = Double(isShare ? String(text.dropLast()) : text), number >= 0, number <= (isShare ? 100 : 1e7), number < 1 || isShare || number == number.rounded() else {
+            throw .invalid("lr_warmup_steps must be a number of steps, a fraction below 1, or a share such as 10%, got “\(text)”", wayOut: "For example --warmup 10%.")
+        }
+        return isShare ? .ratio(number / 100) : number < 1 ? .ratio(number) : .steps(Int(number))
+    }
 }
 
 extension KohyaNames {
     private static let graphicsCard = "it concerns graphics cards"
     private static let oneProcess = "this kernel is one process and reads pictures itself"
+    private static let ownMagic = "%model and %dataset say which model and pictures"
 
     /// Keys that Kohya's GUI writes into its TOML and that have no effect here, with the reason.
     static let ignored: [String: String] = [
         "xformers": graphicsCard, "sdpa": graphicsCard, "mem_eff_attn": graphicsCard, "fp8_base": graphicsCard, "lowram": graphicsCard, "highvram": graphicsCard,
-        "mixed_precision": "the engine computes in float32; %model --dtype sets how weights are stored",
-        "no_half_vae": "the autoencoder always runs in float32", "gradient_checkpointing": "memory is watched by the engine",
+        "mixed_precision": "the engine computes in float32; %model --dtype says how weights are stored",
+        "no_half_vae": "the autoencoder always runs in float32",
         "max_data_loader_n_workers": oneProcess, "persistent_data_loader_workers": oneProcess, "num_cpu_threads_per_process": oneProcess,
         "ddp_timeout": oneProcess, "dynamo_backend": oneProcess,
-        "vae_batch_size": "pictures are encoded one by one", "save_model_as": "adapters are always safetensors",
+        "pretrained_model_name_or_path": ownMagic, "train_data_dir": ownMagic, "reg_data_dir": ownMagic, "resolution": ownMagic, "caption_extension": ownMagic,
+        "enable_bucket": ownMagic, "bucket_no_upscale": ownMagic, "bucket_reso_steps": ownMagic, "min_bucket_reso": ownMagic, "max_bucket_reso": ownMagic,
+        "network_module": "the adapter is Kohya's networks.lora", "vae_batch_size": "pictures are encoded one by one", "save_model_as": "adapters are always safetensors",
         "logging_dir": "runs are recorded by the kernel", "log_with": "runs are recorded by the kernel", "huggingface_path_in_repo": "nothing is uploaded",
         "huggingface_repo_id": "nothing is uploaded", "huggingface_repo_type": "nothing is uploaded", "wandb_run_name": "nothing is uploaded",
         "output_config": "%status shows the settings", "max_token_length": "captions are read up to 75 tokens",
     ]
+}
+
+extension Settings {
+    /// Carries what was asked for over into a configuration.
+    func apply(to configuration: inout TrainingConfiguration) throws {
+        for setting in KohyaNames.settings {
+            if let given = values[setting.option.name] { try setting.apply(given, &configuration) }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 import Kernel
 import TOMLKit
+import Training
 
 /// What a user asked for, by Kohya's names: read and checked one by one, not applied yet.
 public struct Settings: Sendable, Equatable {
@@ -121,5 +122,23 @@ public struct Settings: Sendable, Equatable {
     /// `learning_rate = 0.0001`, one a line, in the table's order.
     func lines(_ table: [OptionSpecification]) -> [String] {
         table.compactMap { option in values[option.name].map { "\(option.name) = \($0.map(\.text).joined(separator: ", "))" } }
+    }
+}
+
+extension Settings {
+    /// What `%train` was asked for: the TOML below its first line, and over it the flags of the line.
+    init(train call: MagicCall) throws {
+        self = try (call.body.map { try Settings(toml: $0, of: KohyaNames.all) } ?? Settings()).merging(Settings(call, of: KohyaNames.all))
+    }
+
+    /// What `%set key=value` posts.
+    package static func posted(_ assignments: String...) throws -> Settings { try Settings(assignments: assignments, of: KohyaNames.all) }
+
+    /// The configuration that `%train` makes of its arguments and body, over the plain defaults.
+    package static func configuration(trainArguments: String, body: String? = nil) throws -> TrainingConfiguration {
+        let call = try MagicCall(arguments: trainArguments, of: TrainMagic.specification, body: body)
+        var configuration = TrainingConfiguration()
+        try Settings(train: call).apply(to: &configuration)
+        return configuration
     }
 }

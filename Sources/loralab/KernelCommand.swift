@@ -1,5 +1,6 @@
 import ArgumentParser
 import Kernel
+import Lab
 
 /// Serves a notebook on the sockets of a connection file.
 struct KernelCommand: ParsableCommand {
@@ -11,7 +12,7 @@ struct KernelCommand: ParsableCommand {
     func run() throws {
         let kernel = JupyterKernel(
             KernelConfiguration(
-                connectionFile: connectionFile, implementationVersion: LoRALab.version, banner: "LoRALab \(LoRALab.version): trains LoRA models in a notebook.", magics: []))
+                connectionFile: connectionFile, implementationVersion: LoRALab.version, banner: "LoRALab \(LoRALab.version): trains LoRA models in a notebook.", magics: Lab.magics(Session())))
         throw ExitCode(kernel.run())
     }
 }

@@ -10,5 +10,7 @@ struct LoRALab: ParsableCommand {
         commandName: "loralab",
         abstract: "A Jupyter kernel for training LoRA models of Stable Diffusion.",
         version: "LoRALab \(version)",
-        subcommands: [KernelCommand.self, InstallCommand.self, UninstallCommand.self, DoctorCommand.self, BenchCommand.self, ForgeCommand.self])
+        subcommands: [
+            KernelCommand.self, InstallCommand.self, UninstallCommand.self, DoctorCommand.self, BenchCommand.self, ForgeCommand.self, StyleCommand.self,
+        ])
 }

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Kernel
 import Testing
 
@@ -109,22 +108,5 @@ import Testing
     func help() {
         let text = SampleMagic().specification.helpText
         for word in ["%draw", "In detail.", "--network_dim, --rank N", "default 16", "from 1 to 1024", "AdamW8bit", "%draw resize SIZE", "%draw a cube"] { #expect(text.contains(word)) }
-    }
-
-    @Test("a magic named like a built-in one takes its place", arguments: ["echo", "help", "lsmagic"])
-    func overriding(name: String) {
-        let own = SampleMagic(specification: MagicSpecification(name: name, summary: "Mine."))
-        let table = MagicTable([own])
-        #expect(table.specifications.filter { $0.name == name }.map(\.summary) == ["Mine."])
-        #expect(table[name]?.specification.summary == "Mine.")
-    }
-
-    @Test("the description of the kernel has the keys that Jupyter reads")
-    func kernelSpecification() throws {
-        let json = try JSONEncoder().encode(KernelSpecification(executable: "/bin/loralab", env: ["A": "b"]))
-        let members = try #require(try JSON(parsing: Array(json)).object)
-        #expect(members["argv"] == ["/bin/loralab", "kernel", "--connection-file", "{connection_file}"])
-        #expect(members["display_name"] == "LoRALab (Swift)" && members["language"] == "swift" && members["interrupt_mode"] == "message")
-        #expect(members["kernel_protocol_version"] == "5.5" && members["metadata"]?["supported_encryption"] == ["curve"] && members["env"] == ["A": "b"])
     }
 }

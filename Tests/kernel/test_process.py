@@ -339,7 +339,7 @@ def test_start_is_quick():
         kernel.reply(header)
         times.append(time.perf_counter() - start)
         kernel.stop()
-    assert min(times) < 0.3, times  # the best of five: the machine may be busy with something else
+    assert sorted(times)[2] < 0.3, times
 
 
 def test_memory_is_small(fresh):

@@ -9,7 +9,7 @@ extension DisplayData {
         if let svg { data["image/svg+xml"] = .string(svg) }
         if let png { data["image/png"] = .string(Base64.encode(png)) }
         if let json { data["application/json"] = json }
-        return .object(data)
+        return .object(data.merging(further) { own, _ in own })
     }
 
     /// `metadata` of a display message: the size to show the picture at.

@@ -10,6 +10,8 @@ public struct DisplayData: Sendable, Equatable {
     /// Size to show the PNG at, in CSS pixels: half its size in pixels for a figure drawn for high density displays.
     public var pixelSize: PixelSize?
     public var json: JSON?
+    /// Further forms by MIME type, for programs: front ends pass over types they do not know.
+    public var further: [String: JSON]
 
     /// Width and height in CSS pixels.
     public struct PixelSize: Sendable, Equatable {
@@ -23,7 +25,7 @@ public struct DisplayData: Sendable, Equatable {
 
     public init(
         plain: String, html: String? = nil, markdown: String? = nil, svg: String? = nil, png: [UInt8]? = nil, pixelSize: PixelSize? = nil,
-        json: JSON? = nil
+        json: JSON? = nil, further: [String: JSON] = [:]
     ) {
         self.plain = plain
         self.html = html
@@ -32,5 +34,6 @@ public struct DisplayData: Sendable, Equatable {
         self.png = png
         self.pixelSize = pixelSize
         self.json = json
+        self.further = further
     }
 }

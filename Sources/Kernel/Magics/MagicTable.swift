@@ -16,11 +16,8 @@ package struct MagicTable: Sendable {
             let name = normalizedName(magic.specification.name)
             if table[name] == nil { table[name] = magic }
         }
-        let missing = BuiltinMagics.helpSpecifications.filter { table[normalizedName($0.name)] == nil }
-        specifications = (table.values.map(\.specification) + missing).sorted { $0.name < $1.name }
-        for magic in BuiltinMagics.help(on: specifications) where table[normalizedName(magic.specification.name)] == nil {
-            table[normalizedName(magic.specification.name)] = magic
-        }
+        specifications = (table.values.map(\.specification) + BuiltinMagics.helpSpecifications).sorted { $0.name < $1.name }
+        for magic in BuiltinMagics.help(on: specifications) { table[normalizedName(magic.specification.name)] = magic }
         magics = table
     }
 

@@ -1,0 +1,206 @@
+import Adapters
+import Datasets
+import Diffusion
+import Foundation
+import Imaging
+import Kernel
+import TensorCore
+import Training
+
+/// What a call of `train` will do, after everything has been checked and before the first step.
+public struct TrainingStart: Sendable {
+    /// Whether the adapter is new.
+    public let isFresh: Bool
+    /// Settings that differ from those of the run before.
+    public let changes: [ConfigurationChange]
+    public let resized: [ResizeReport]
+    public let configuration: TrainingConfiguration
+}
+
+extension Session {
+    /// Makes or changes the trainer so that the next `train` does what the settings ask for.
+    ///
+    /// - Parameters:
+    ///   - settings: over those posted with `%set`, over those of the run before.
+    ///   - fresh: lets the present adapter go and starts a new one.
+    /// - Throws: `LabError`, `TrainingError`, `AdapterError`, `DatasetError`; nothing has changed then.
+    public func prepareTraining(_ settings: Settings, fresh: Bool = false) throws -> TrainingStart {
+        let model = try requireModel()
+        guard let dataset else { throw LabError.noDataset }
+        let posted = takePosted()
+        do {
+            let wanted = posted.merging(settings)
+            if fresh || trainer == nil || wanted.isGiven("network_weights") { return try startTrainer(wanted, model: model, dataset: dataset, fresh: fresh) }
+            return try continueTrainer(wanted, model: model, dataset: dataset)
+        } catch {
+            post(posted)            // what was set for the next run still waits for it
+            throw error
+        }
+    }
+
+    /// The settings of a first run: Kohya's GUI's, on the small embedded model those that suit it.
+    static func defaults(for model: LoadedModel) -> TrainingConfiguration {
+        var configuration = TrainingConfiguration()
+        configuration.outputName = "lora"
+        if !model.guideApplies { configuration.learningRate = 1e-3 }
+        return configuration
+    }
+
+    private func startTrainer(_ wanted: Settings, model: LoadedModel, dataset: Dataset, fresh: Bool) throws -> TrainingStart {
+        var configuration = Self.defaults(for: model)
+        let start = try startingAdapter(wanted, model: model, fresh: fresh)
+        if let start {
+            (configuration.rank, configuration.alpha) = (start.rank, start.alpha)
+            if !start.modules(of: .textEncoder).isEmpty { configuration.textEncoderTargets = .all }
+            if start.modules(of: .unet).isEmpty { configuration.unetTargets = .none }
+        }
+        let shape = (configuration.rank, configuration.alpha)
+        try wanted.apply(to: &configuration)
+        try applyPrompts(wanted, to: &configuration, model: model)
+        try requireWritable(folder: configuration.outputFolder)
+        var asked = configuration
+        if start != nil { (configuration.rank, configuration.alpha) = shape }      // resized below, through the trainer
+        let made = try Trainer(model: model.diffusion, dataset: dataset, heldOut: heldOut, network: start, configuration: configuration)
+        asked.seed = made.configuration.seed
+        let recorder = RunRecorder(store: store, name: asked.outputName, configuration: asked)
+        asked.stateFile = recorder.run.map(stateFile)
+        let resized = try made.configure(asked).resized
+        endRun()
+        loadedAdapter = nil
+        (trainer, self.recorder) = (made, recorder)
+        return TrainingStart(isFresh: start == nil, changes: [], resized: resized, configuration: made.configuration)
+    }
+
+    private func continueTrainer(_ wanted: Settings, model: LoadedModel, dataset: Dataset) throws -> TrainingStart {
+        guard let trainer else { throw LabError.noRun }
+        var configuration = trainer.configuration
+        try wanted.apply(to: &configuration)
+        try applyPrompts(wanted, to: &configuration, model: model)
+        try requireWritable(folder: configuration.outputFolder)
+        try trainer.use(dataset, heldOut: heldOut)
+        let wasDone = trainer.isRunDone
+        let (changes, resized) = try trainer.configure(configuration)
+        // A run asked to be no longer than it already is, is over: what was asked for is then the next one.
+        if !wasDone, trainer.isRunDone { try trainer.configure(configuration) }
+        if history.steps.last != nil {
+            for change in changes where !Self.silent.contains(change.setting) {
+                let text = "\(change.setting) \(change.before) → \(change.after)"
+                history.changes.append(.init(step: trainer.position.step, text: text))
+                recorder?.note(step: trainer.position.step, kind: "change", text)
+            }
+        }
+        return TrainingStart(isFresh: false, changes: changes.filter { !Self.silent.contains($0.setting) }, resized: resized, configuration: trainer.configuration)
+    }
+
+    /// Settings whose change moves no number of the run.
+    private static let silent: Set = ["samplePrompts", "stateFile", "sampleEveryEpochs", "saveEveryEpochs", "outputFolder", "outputName", "savePrecision", "epochs", "maximumSteps"]
+
+    /// The adapter to go on from: a file that was named, or one that was loaded.
+    private func startingAdapter(_ wanted: Settings, model: LoadedModel, fresh: Bool) throws -> LoRANetwork? {
+        if let path = wanted.text("network_weights") { return try adapter(from: path, for: model) }
+        return fresh ? nil : loadedAdapter
+    }
+
+    private func applyPrompts(_ wanted: Settings, to configuration: inout TrainingConfiguration, model: LoadedModel) throws {
+        var defaults = samplePromptDefaults(for: model)
+        if let name = wanted.text("sample_sampler") { defaults.sampler = try SamplerKind(named: name) }
+        if let steps = wanted.integer("sample_steps") { defaults.steps = steps }
+        var prompts: [SamplePrompt] = []
+        if let path = wanted.text("sample_prompts") { prompts += try SamplePrompt.parse(lines: Self.text(of: path), defaults: defaults) }
+        for text in wanted.texts("sample") ?? [] { prompts.append(try SamplePrompt(line: text, defaults: defaults)) }
+        guard !prompts.isEmpty else { return }
+        try SamplePlan(prompts).validate()
+        configuration.samplePrompts = prompts
+        if configuration.sampleEveryEpochs == 0, !wanted.isGiven("sample_every_n_epochs") { configuration.sampleEveryEpochs = 1 }
+    }
+
+    /// The text of a small file.
+    static func text(of path: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: path) else { throw LabError.notReadable(path: path, reason: "there is no such file, or it may not be opened") }
+        guard data.count <= 1 << 20, let text = String(data: data, encoding: .utf8) else { throw LabError.notReadable(path: path, reason: "it is not a text file") }
+        return text
+    }
+
+    // MARK: States
+
+    private func stateFile(of run: Int) -> String { "\(stateFolder)/\(run)/state.safetensors" }
+
+    /// Goes on from a saved state, with the same numbers as if the kernel had never stopped.
+    ///
+    /// - Parameter path: a state file; nil for the latest one.
+    public func resume(from path: String?) throws -> TrainingStart {
+        let model = try requireModel()
+        guard let dataset else { throw LabError.noDataset }
+        guard let file = path ?? latestState() else {
+            throw LabError.invalid("there is no saved state in \(stateFolder)", wayOut: "A state is saved after each epoch and when a run is stopped. Start a run with %train.")
+        }
+        let resumed = try Trainer(resuming: file, model: model.diffusion, dataset: dataset, heldOut: heldOut) { $0.stateFile = file }
+        endRun()
+        loadedAdapter = nil
+        trainer = resumed
+        if let run = Int(((file as NSString).deletingLastPathComponent as NSString).lastPathComponent), try store.record(run) != nil {
+            recorder = RunRecorder(store: store, run: run)
+            history = try RunHistory(run: run, in: store)
+        }
+        return TrainingStart(isFresh: false, changes: [], resized: [], configuration: resumed.configuration)
+    }
+
+    private func latestState() -> String? {
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: stateFolder))?.map { "\(stateFolder)/\($0)/state.safetensors" } ?? []
+        func changed(_ path: String) -> Date? { (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date }
+        return files.compactMap { path in changed(path).map { (path, $0) } }.max { $0.1 < $1.1 }?.0
+    }
+
+    // MARK: Running
+
+    /// Trains until the run is done or is told to stop.
+    ///
+    /// Settings posted meanwhile (`%set`) are taken between two steps.
+    /// - Parameters:
+    ///   - shouldStop: asked between steps.
+    ///   - event: told everything, after the session's own history has been brought up to date.
+    ///   - changed: told what a posted setting changed, or why it could not.
+    /// - Returns: whether the run is done.
+    public func train(
+        shouldStop: @escaping () -> Bool, changed: (Result<[ConfigurationChange], any Error>) -> Void = { _ in }, _ event: (TrainingEvent) -> Void
+    ) throws -> Bool {
+        guard let trainer else { throw LabError.noRun }
+        if let state = trainer.configuration.stateFile {
+            try FileManager.default.createDirectory(atPath: (state as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+        }
+        do {
+            while true {
+                let isDone = try trainer.train(shouldStop: { shouldStop() || self.hasPosted }) { said in
+                    self.record(said)
+                    if case .stopped = said, !shouldStop() { return }      // a pause to take settings is nobody's news
+                    event(said)
+                }
+                guard !isDone, !shouldStop(), hasPosted else { return isDone }
+                changed(Result { try prepareTraining(Settings()).changes })
+            }
+        } catch {
+            recorder?.fail(error, step: trainer.position.step)
+            throw error
+        }
+    }
+
+    private func record(_ event: TrainingEvent) {
+        recorder?.record(event)
+        switch event {
+        case .started(let plan):
+            history.window = max(1, plan.stepsPerEpoch)
+            if let loss = plan.heldOutLoss, history.heldOut.isEmpty { history.heldOut.append(.init(step: plan.firstStep, loss: Double(loss))) }
+        case .stepped(let report):
+            let rate = max(report.unetLearningRate, report.textEncoderLearningRate)
+            history.steps.append(.init(step: report.step, loss: Double(report.loss), learningRate: rate, gradientNorm: Double(report.gradientNorm)))
+        case .epochEnded(let report):
+            history.epochs.append(.init(epoch: report.epoch, step: report.step))
+            if let loss = report.heldOutLoss { history.heldOut.append(.init(step: report.step, loss: Double(loss))) }
+            publishStatus()
+        case .stopped(let summary), .finished(let summary):
+            trainSeconds += summary.seconds
+            publishStatus()
+        case .preparing, .sampled, .saved: break
+        }
+    }
+}

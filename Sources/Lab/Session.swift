@@ -1,0 +1,194 @@
+import Adapters
+import Datasets
+import Diffusion
+import Foundation
+import Imaging
+import Kernel
+import Records
+import Synchronization
+import TensorCore
+import Training
+
+/// Everything that stays loaded from cell to cell: base model, pictures, adapter with its optimizer, and what was trained so far.
+///
+/// Cells that work on it take turns: `exclusively` lets one in and tells the others who is at work. What may be asked or posted while a cell
+/// trains (`status`, `post`) is guarded by a lock of its own; everything else is touched only by the cell that is let in. Hence `@unchecked Sendable`.
+public final class Session: @unchecked Sendable {
+    public internal(set) var model: LoadedModel?
+    public internal(set) var dataset: Dataset?
+    /// Pictures that are never trained on.
+    public internal(set) var heldOut: Dataset?
+    /// How the data set was asked for, so that it can be read again for another model.
+    var datasetRequest: DatasetRequest?
+    public internal(set) var trainer: Trainer?
+    /// An adapter that was loaded and not yet trained on.
+    public internal(set) var loadedAdapter: LoRANetwork?
+    /// What the loaded adapter's file said about how it was made.
+    var loadedMetadata: [String: String] = [:]
+    /// What the present trainer has said so far.
+    public internal(set) var history = RunHistory()
+    /// Runs of trainers before the present one, oldest first.
+    public internal(set) var pastRuns: [(name: String, history: RunHistory)] = []
+    /// Seconds spent in training by the present trainer.
+    public internal(set) var trainSeconds = 0.0
+    /// Where the adapter was last written.
+    public internal(set) var savedTo: String?
+    /// Every run there was, in this kernel and before.
+    let store: RunStore
+    /// Folder in which states are kept for `%train --resume`, one folder for each run.
+    let stateFolder: String
+    var recorder: RunRecorder?
+
+    private struct Shared {
+        var worker: (work: String, cell: Int)?
+        var posted = Settings()
+        var status = StatusReport()
+    }
+    private let shared = Mutex(Shared())
+
+    /// - Parameter folder: where runs and their states are kept; nil for LoRALab's data folder.
+    public init(folder: String? = nil) {
+        let folder = folder ?? dataFolder()
+        store = RunStore(file: folder + "/runs.sqlite")
+        stateFolder = folder + "/runs"
+    }
+
+    // MARK: Taking turns
+
+    /// Lets one cell work on the session.
+    ///
+    /// - Throws: `LabError.busy` while another cell is at work; otherwise what `body` throws.
+    public func exclusively<R>(_ work: String, cell: Int, _ body: () throws -> R) throws -> R {
+        try shared.withLock { shared in
+            if let worker = shared.worker { throw LabError.busy(with: worker.work, cell: worker.cell) }
+            shared.worker = (work, cell)
+        }
+        defer {
+            let report = StatusReport(self)
+            shared.withLock { shared in
+                shared.worker = nil
+                shared.status = report
+            }
+        }
+        return try body()
+    }
+
+    /// What a cell is at work on, if one is.
+    public var work: (work: String, cell: Int)? { shared.withLock { $0.worker } }
+
+    /// Settings for the run that is going on, or for the next one; safe at any time.
+    public func post(_ settings: Settings) { shared.withLock { $0.posted = $0.posted.merging(settings) } }
+
+    /// What was posted since the last call.
+    func takePosted() -> Settings {
+        shared.withLock { shared in
+            defer { shared.posted = Settings() }
+            return shared.posted
+        }
+    }
+
+    /// Whether settings wait to be taken.
+    var hasPosted: Bool { shared.withLock { !$0.posted.isEmpty } }
+
+    /// The session's state as of the last cell, or of the last step while one trains; safe at any time.
+    public var status: StatusReport { shared.withLock { $0.status } }
+    func publishStatus() {
+        let report = StatusReport(self)
+        shared.withLock { $0.status = report }
+    }
+
+    // MARK: Model
+
+    /// Loads a base model. An adapter made for another model does not fit it and is let go.
+    ///
+    /// - Parameters:
+    ///   - path: a folder in diffusers' layout; nil for the embedded one.
+    ///   - autoencoder: a folder with another autoencoder.
+    ///   - precision: how matrices are stored; nil as in the files.
+    /// - Returns: the model, and whether an adapter was let go for it.
+    @discardableResult
+    public func loadModel(_ path: String? = nil, autoencoder: String? = nil, precision: DType? = nil) throws -> (model: LoadedModel, droppedAdapter: Bool) {
+        let folder = try path ?? EmbeddedModel.folder()
+        let loaded = try LoadedModel(folder: folder, autoencoder: autoencoder, precision: precision)
+        let droppedAdapter = network != nil
+        let formerSide = model?.nativeSide
+        endRun()
+        loadedAdapter = nil
+        model = loaded
+        if let request = datasetRequest, request.resolution == nil, formerSide != loaded.nativeSide { try readDataset(request) }
+        return (loaded, droppedAdapter)
+    }
+
+    /// The model, the embedded one if none was loaded.
+    func requireModel() throws -> LoadedModel {
+        if let model { return model }
+        return try loadModel().model
+    }
+
+    /// The adapter that draws and is saved: the one in training, else the one that was loaded.
+    public var network: LoRANetwork? { trainer?.network ?? loadedAdapter }
+
+    /// Puts the present trainer's history with the past ones.
+    func endRun() {
+        if let trainer, !history.isEmpty { pastRuns.append((trainer.configuration.outputName, history)) }
+        trainer?.network.detach()
+        loadedAdapter?.detach()
+        trainer = nil
+        recorder = nil
+        history = RunHistory()
+        trainSeconds = 0
+    }
+
+    // MARK: Data set
+
+    /// Reads pictures; the model's own resolution is used unless one is given.
+    ///
+    /// - Parameter progress: pictures read, pictures in all; what it throws ends the reading.
+    /// - Throws: `DatasetError` for the pictures or the held-out ones; the session keeps what it had.
+    @discardableResult
+    public func readDataset(_ request: DatasetRequest, progress: (Int, Int) throws -> Void = { _, _ in }) throws -> Dataset {
+        let model = try requireModel()
+        let options = request.options(nativeSide: model.nativeSide, multiple: model.diffusion.sizeMultiple)
+        let read = try Dataset(request.path, options: options, progress: progress)
+        let held = try request.heldOut.map { path in
+            var options = options
+            options.regularisation = nil
+            return try Dataset(path, options: options, progress: progress)
+        }
+        (dataset, heldOut, datasetRequest) = (read, held, request)
+        return read
+    }
+}
+
+/// How a data set is asked for; what is nil follows from the model.
+public struct DatasetRequest: Sendable, Equatable {
+    public var path: String
+    /// A folder of pictures that are never trained on.
+    public var heldOut: String?
+    /// Pixels.
+    public var resolution: PixelSize?
+    public var buckets = BucketOptions()
+    public var repeats: Int?
+    public var captionExtension = ".txt"
+    public var classTokens: String?
+    public var regularisation: String?
+    public var skipsUnusable = false
+
+    public init(_ path: String) { self.path = path }
+
+    /// - Parameters:
+    ///   - nativeSide: pixels along a side of the model's own pictures.
+    ///   - multiple: sides must be multiples of this for the model, pixels.
+    func options(nativeSide: Int, multiple: Int) -> DatasetOptions {
+        let resolution = resolution ?? PixelSize(nativeSide, nativeSide)
+        var buckets = buckets
+        // Kohya's shortest and longest sides are made for 512 pixels and more.
+        buckets.minimumSide = min(buckets.minimumSide, resolution.width, resolution.height)
+        buckets.maximumSide = max(buckets.maximumSide, resolution.width, resolution.height)
+        let halfSide = min(resolution.width, resolution.height) / 2
+        buckets.step = max(min(buckets.step, halfSide) / multiple * multiple, multiple)
+        return DatasetOptions(
+            resolution: resolution, buckets: buckets, repeats: repeats, captionExtension: captionExtension, classTokens: classTokens,
+            regularisation: regularisation, skipsUnusable: skipsUnusable)
+    }
+}

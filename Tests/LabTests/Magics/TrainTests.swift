@@ -1,0 +1,190 @@
+import Adapters
+import Foundation
+import Kernel
+import Lab
+import Testing
+import Training
+
+@Suite("%train, %set, %status", .serialized)
+struct TrainTests {
+    @Test("the first call makes an adapter, the next one goes on with what changed")
+    func continues() throws {
+        let cells = try Cells()
+        try cells.run("dataset \(try cells.makeDataset())")
+        let first = try cells.run("train --epochs 2 --rank 4 --batch 2 --seed 3 --lr 1e-3")
+        // 3 pictures × 2 repeats in batches of 2: 3 steps an epoch.
+        #expect(cells.session.trainer?.position.step == 6)
+        #expect(first.text.contains("A new LoRA of rank 4") && first.text.contains("Done: 6 steps of 6"))
+        #expect(first.text.contains("steps/s") && first.text.contains("epoch 2/2"))
+        #expect(first.pictures.count == 1)
+
+        let second = try cells.run("train --epochs 1 --lr 5e-4 --rank 2")
+        #expect(cells.session.trainer?.position.step == 9)
+        #expect(cells.session.network?.rank == 2)
+        #expect(second.text.contains("learningRate 0.001 → 0.0005") && second.text.contains("rank 4 → 2") && second.text.contains("smaller rank keeps"))
+        #expect(cells.session.trainer?.keptEpochs.map(\.epoch) == [1, 2, 3])
+        #expect(cells.session.history.changes.map(\.step) == [6, 6, 6])      // rate, rank, and the alpha that goes with it
+        #expect(cells.session.history.steps.map(\.step) == Array(1...9))
+    }
+
+    @Test("settings that are not mentioned stay")
+    func staying() throws {
+        let cells = try Cells()
+        try cells.run("dataset \(try cells.makeDataset())")
+        try cells.run("train --steps 2 --rank 4 --batch 3 --scheduler linear")
+        try cells.run("train --lr 1e-5")
+        let configuration = try #require(cells.session.trainer?.configuration)
+        #expect((configuration.maximumSteps, configuration.rank, configuration.batchSize, configuration.schedule) == (2, 4, 3, .linear))
+        #expect(cells.session.trainer?.position.step == 4)
+    }
+
+    @Test("the interrupt button stops after the step in hand; the next call ends what was begun")
+    func interrupt() throws {
+        let cells = try Cells()
+        try cells.run("dataset \(try cells.makeDataset())")
+        #expect(throws: KeyboardInterrupt.self) {
+            try cells.run("train --epochs 4 --batch 1 --rank 2", interruptWhen: Self.isProgress)
+        }
+        let stopped = try #require(cells.session.trainer?.position.step)
+        #expect((1..<24).contains(stopped))
+        #expect(cells.last.text.contains("Stopped: ") && cells.last.text.contains("%train goes on from here"))
+        try cells.run("train")
+        #expect(cells.session.trainer?.position.step == 24)
+        #expect(cells.session.trainer?.isRunDone == true)
+    }
+
+    private static let isProgress: @Sendable (CellEvent) -> Bool = { event in
+        switch event {
+        case .display(let data, _), .update(let data, _): data.plain.contains("steps/s")
+        default: false
+        }
+    }
+
+    @Test("interrupted and continued equals uninterrupted, to the last bit")
+    func interruptedEqualsUninterrupted() throws {
+        let line = "train --epochs 2 --batch 1 --rank 2 --seed 11 --lr 1e-3"
+        let whole = try Cells(), broken = try Cells()
+        try whole.run("dataset \(try whole.makeDataset())")
+        try whole.run(line)
+        let expected = try #require(whole.session.network?.snapshot())
+        try broken.run("dataset \(try broken.makeDataset())")
+        #expect(throws: KeyboardInterrupt.self) { try broken.run(line, interruptWhen: Self.isProgress) }
+        try broken.run("train")
+        let found = try #require(broken.session.network?.snapshot())
+        #expect(Set(found.factors.keys) == Set(expected.factors.keys))
+        for (name, factors) in expected.factors { #expect(found.factors[name]?.up.array == factors.up.array) }
+    }
+
+    @Test("a bad flag, a bad value or a missing dataset changes nothing", arguments: [
+        "train --rank 0", "train --lr -1", "train --epochs 1e9", "train --colour red", "train --clip_skip 9 --rank 8", "train --sample red --sample_steps 0",
+        "train --network_weights missing.safetensors", "train --sample_prompts missing.txt", "train --resume",
+    ])
+    func nothingChanges(line: String) throws {
+        let cells = try Cells()
+        try cells.run("dataset \(try cells.makeDataset())")
+        try cells.run("train --steps 1 --rank 2 --seed 1")
+        let before = try #require(cells.session.trainer?.configuration)
+        let error = cells.failure(line)
+        #expect(error != nil && !(error?.message.isEmpty ?? true))
+        #expect(cells.session.trainer?.configuration == before)
+        #expect(cells.session.trainer?.position.step == 1)
+    }
+
+    @Test("without a dataset, and without captions, there is nothing to train on")
+    func nothingToTrainOn() throws {
+        let cells = try Cells()
+        #expect(cells.failure("train")?.hint?.contains("%dataset") == true)
+        try cells.run("dataset \(try cells.makeDataset(captioned: false))")
+        let error = cells.failure("train")
+        #expect(error?.message.contains("caption") == true)
+        #expect(cells.session.trainer == nil)
+    }
+
+    @Test("%set waits for the next run, and survives a run that could not start")
+    func set() throws {
+        let cells = try Cells()
+        let shown = try cells.run("set lr=3e-4 rank=2 epochs=1")
+        #expect(shown.text.contains("with the next %train"))
+        #expect(cells.failure("train") != nil)                                  // no dataset yet
+        try cells.run("dataset \(try cells.makeDataset())")
+        try cells.run("train --batch 6")
+        #expect(cells.session.trainer?.configuration.learningRate == 3e-4)
+        #expect(cells.session.network?.rank == 2)
+        #expect(cells.failure("set lr")?.hint?.contains("learning_rate=") == true)
+        #expect(cells.failure("set lrr=1")?.hint?.contains("lr") == true)
+        #expect(cells.failure("set") != nil)
+    }
+
+    @Test("a change posted while a run goes on is taken between two steps")
+    func setWhileTraining() throws {
+        let cells = try Cells()
+        try cells.run("dataset \(try cells.makeDataset())")
+        let session = cells.session
+        try cells.run("train --epochs 2 --batch 1 --rank 2 --lr 1e-3 --scheduler constant", interruptWhen: { event in
+            if case .display(let data, _) = event, data.plain.contains("steps/s"), let settings = try? Settings.posted("lr=1e-4") { session.post(settings) }
+            return false
+        })
+        #expect(session.trainer?.position.step == 12)
+        #expect(session.history.steps.first?.learningRate == 1e-3)
+        #expect(session.history.steps.last?.learningRate == 1e-4)
+        #expect(cells.last.text.contains("Changed: learningRate 0.001 → 0.0001"))
+    }
+
+    @Test("samples are drawn after each epoch, each in its column")
+    func samples() throws {
+        let cells = try Cells()
+        try cells.run("dataset \(try cells.makeDataset())")
+        let shown = try cells.run("train --epochs 2 --batch 6 --rank 2 --sample a red cube --sample \"a blue torus --d 3\" --sample_steps 2")
+        #expect(shown.text.contains("Samples after epoch 1, epoch 2"))
+        #expect(shown.pictures.count == 2)
+        #expect(cells.session.trainer?.configuration.samplePrompts.map(\.text) == ["a red cube", "a blue torus"])
+        #expect(cells.session.trainer?.configuration.samplePrompts.last?.seed == 3)
+    }
+
+    @Test("a restarted session goes on from the saved state with the recorded history")
+    func resume() throws {
+        let cells = try Cells()
+        let set = try cells.makeDataset()
+        try cells.run("dataset \(set)")
+        try cells.run("train --epochs 2 --batch 2 --rank 2 --seed 4 --lr 1e-3")
+        let expected = try #require(cells.session.network?.snapshot())
+
+        let later = try Cells(folder: cells.folder)
+        try later.run("dataset \(set)")
+        let shown = try later.run("train --resume")
+        #expect(shown.text.contains("Going on"))
+        #expect(later.session.trainer?.position.step == 6)
+        #expect(later.session.history.steps.count == 6 && later.session.history.epochs.map(\.epoch) == [1, 2])
+        let found = try #require(later.session.network?.snapshot())
+        for (name, factors) in expected.factors { #expect(found.factors[name]?.up.array == factors.up.array) }
+    }
+
+    @Test("held-out pictures are measured before the first step and after each epoch")
+    func heldOut() throws {
+        let cells = try Cells()
+        let held = try cells.makeDataset("held", pictures: 2, repeats: 1)
+        try cells.run("dataset \(try cells.makeDataset()) --held_out \(held)")
+        let shown = try cells.run("train --epochs 2 --batch 6 --rank 2")
+        #expect(cells.session.history.heldOut.map(\.step) == [0, 1, 2])
+        #expect(shown.text.contains("Loss on held-out pictures"))
+        let status = try cells.run("status")
+        #expect(status.text.contains("held-out loss") && status.text.contains("2 held out"))
+        guard case .display(let data, _) = status[0] else { Issue.record("%status shows nothing"); return }
+        let json = try #require(data.further["application/vnd.loralab.status+json"])
+        #expect(json["steps"]?.integer == 2 && json["first_loss"]?.double != nil)
+    }
+
+    @Test("%plot draws what was recorded, and says so when nothing was")
+    func plot() throws {
+        let cells = try Cells()
+        #expect(cells.failure("plot")?.message == "there is no training run to show")
+        try cells.run("dataset \(try cells.makeDataset())")
+        try cells.run("train --epochs 1 --batch 2 --rank 2")
+        let shown = try cells.run("plot loss lr norm")
+        #expect(shown.pictures.count == 1)
+        #expect(shown.text.contains("loss by epoch: epoch 1:") && shown.text.contains("gradient norm"))
+        try cells.run("train --fresh --steps 1 --output_name second")
+        #expect(try cells.run("plot --all").text.contains("2 runs"))
+        #expect(try cells.run("plot").text.contains("Training: second"))
+    }
+}

@@ -1,0 +1,93 @@
+import Kernel
+import Lab
+import Testing
+import Training
+
+@Suite("Settings")
+struct SettingsTests {
+    private func configuration(_ arguments: String, body: String? = nil) throws -> TrainingConfiguration {
+        try Settings.configuration(trainArguments: arguments, body: body)
+    }
+
+    @Test("Kohya's names and the short ones mean the same", arguments: [
+        ("--network_dim 4 --network_alpha 2 --learning_rate 5e-4 --max_train_epochs 7 --train_batch_size 3", "--rank 4 --alpha 2 --lr 5e-4 --epochs 7 --batch 3"),
+        ("--lr_scheduler cosine --lr_warmup_steps 10%", "--scheduler=cosine --warmup 10%"),
+        ("--max-grad-norm 0.5", "--clip 0.5"),
+        ("--text_encoder_lr 1e-5", "--te-lr 1e-5"),
+    ])
+    func names(long: String, short: String) throws {
+        let (a, b) = (try configuration(long), try configuration(short))
+        #expect(a == b)
+        #expect(a != TrainingConfiguration())
+    }
+
+    @Test("every value arrives where it belongs")
+    func values() throws {
+        let c = try configuration(
+            "--rank 16 --alpha 8 --lr 2e-4 --unet_lr 1e-4 --te_lr 5e-5 --epochs 4 --batch 2 --accumulation 3 --seed 9 --scheduler linear --warmup 20 --weight_decay 0.1 --clip 2 --clip_skip 2 --no-cache_latents --save_every 2 --output_name cat --save_precision bf16 --min_snr_gamma 5 --noise_offset 0.05 --targets attention")
+        #expect((c.rank, c.alpha, c.learningRate) == (16, 8, 2e-4))
+        #expect((c.unetLearningRate, c.textEncoderLearningRate, c.textEncoderTargets) == (1e-4, 5e-5, .all))
+        #expect((c.epochs, c.batchSize, c.accumulation, c.seed) == (4, 2, 3, 9))
+        #expect(c.schedule == .linear && c.warmup == .steps(20))
+        #expect((c.adamW.weightDecay, c.maximumGradientNorm, c.clipSkip) == (0.1, 2, 2))
+        #expect((c.cachesLatents, c.saveEveryEpochs, c.outputName, c.savePrecision) == (false, 2, "cat", .bf16))
+        #expect((c.objective.minSNRGamma, c.noiseOffset, c.unetTargets) == (5, 0.05, .attention))
+    }
+
+    @Test("the warm-up as steps, fraction and share", arguments: [("100", Warmup.steps(100)), ("0.1", .ratio(0.1)), ("10%", .ratio(0.1)), ("0", .ratio(0))])
+    func warmup(text: String, expected: Warmup) throws {
+        #expect(try configuration("--warmup \(text)").warmup == expected)
+    }
+
+    @Test("parts of the model are switched by Kohya's flags")
+    func parts() throws {
+        #expect(try configuration("--te_lr 1e-5 --network_train_unet_only").textEncoderTargets == .none)
+        let text = try configuration("--network_train_text_encoder_only")
+        #expect(text.unetTargets == .none && text.textEncoderTargets == .all)
+    }
+
+    @Test("a TOML of Kohya's is read, whatever its sections")
+    func toml() throws {
+        let c = try configuration("", body: """
+            [network]
+            network_dim = 32
+            network_alpha = 16
+            [training]
+            learning_rate = 0.0001
+            max_train_epochs = 10
+            lr_scheduler = "cosine"
+            lr_warmup_steps = 0.1
+            cache_latents = true
+            xformers = true
+            """)
+        #expect((c.rank, c.alpha, c.learningRate, c.epochs) == (32, 16, 1e-4, 10))
+        #expect(c.warmup == .ratio(0.1) && c.schedule == .cosine && c.cachesLatents)
+    }
+
+    @Test("flags on the line are over the TOML's")
+    func order() throws {
+        #expect(try configuration("--lr 1e-5", body: "learning_rate = 1e-3").learningRate == 1e-5)
+    }
+
+    @Test("what is wrong is told with the range, the name and the nearest one", arguments: [
+        ("--rank 0", "a whole number from 1 to 1024"), ("--lr -1", "above 0"), ("--epochs 1e9", "from 1 to 100000"), ("--lrr 1e-4", "--lr"),
+        ("--scheduler cosin", "cosine"), ("--warmup soon", "10%"), ("--batch two", "whole number"), ("--lr nan", "above 0"),
+    ])
+    func mistakes(arguments: String, expected: String) {
+        #expect { try configuration(arguments) } throws: { error in
+            let said = (error as? MagicError).map { $0.message + ($0.hint ?? "") } ?? (error as? LabError).map { $0.description + ($0.wayOut ?? "") } ?? ""
+            return said.contains(expected)
+        }
+    }
+
+    @Test("a TOML's mistakes name the key or the line", arguments: [
+        ("learning_rat = 1e-4", "learning_rate"), ("learning_rate = ", "line 1"), ("network_dim = 0", "1 to 1024"), ("a = 1979-05-27", "no setting"),
+        ("learning_rate = 1e-4\nnetwork_dim = = 3", "line 2"),
+    ])
+    func tomlMistakes(body: String, expected: String) {
+        #expect { try configuration("", body: body) } throws: { error in
+            let said = (error as? MagicError).map { $0.message + ($0.hint ?? "") } ?? (error as? LabError).map { $0.description + ($0.wayOut ?? "") } ?? ""
+            return said.contains(expected)
+        }
+    }
+}
