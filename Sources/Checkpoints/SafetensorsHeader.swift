@@ -7,8 +7,9 @@ struct SafetensorsHeader {
 
     /// The reference reader's limit, in bytes.
     static let maximumLength = 100_000_000
-    /// More dimensions than any tensor has; a bound on what a hostile header can make us keep.
-    static let maximumRank = 16
+    /// More dimensions than any tensor and more notes than any file has. With these bounds a hostile header makes us keep at most
+    /// about four times its own size.
+    static let maximumRank = 8, maximumMetadata = 65_536
 
     private(set) var entries: [String: Entry] = [:]
     private(set) var metadata: [String: String] = [:]
@@ -59,6 +60,9 @@ struct SafetensorsHeader {
                 throw .malformedHeader(file: file, offset: error.offset, reason: "metadata \(quoted(key)) must be text: \(error.reason)")
             }
             if metadata.updateValue(value, forKey: key) != nil { throw .duplicateKey(key, file: file) }
+            if metadata.count > maximumMetadata {
+                throw .malformedHeader(file: file, offset: scanner.offset, reason: "more than \(maximumMetadata) entries of metadata")
+            }
         }, failing: { .malformedHeader(file: file, offset: $0.offset, reason: "metadata: \($0.reason)") })
         return metadata
     }

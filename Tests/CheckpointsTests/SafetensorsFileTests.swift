@@ -94,7 +94,8 @@ import Testing
         ("{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}", 0, "expected '}'"),
         ("{} x", 0, "expected the end"),
         ("{\"\\ud800\":{}}", 0, "surrogate"),
-        ("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4, "more than 16"),
+        ("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4, "more than 8"),
+        ("{\"__metadata__\":{" + (0..<70_000).map { "\"\($0)\":\"\"" }.joined(separator: ",") + "}}", 0, "more than 65536"),
         ("{\"a\":{\"x\":" + String(repeating: "[", count: 500) + "}}", 0, "deep"),
     ]
     @Test(arguments: broken) func `a header that cannot be right is refused`(header: String, dataCount: Int, part: String) throws {
