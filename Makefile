@@ -8,7 +8,7 @@ NOTEBOOK := notebooks/01-first-lora.ipynb
 
 demo: ## set everything up, run the first notebook from first cell to last, leave the pictures in out/
 	@.ci/setup system python build kernelspec
-	@.venv/bin/python notebooks/execute.py $(NOTEBOOK) --out out --measure notebooks/data/popsicle/heldout-prompts.txt
+	@.venv/bin/python notebooks/execute.py $(NOTEBOOK) --out out --measure notebooks/data/popsicle-held-out-prompts.txt
 
 test: ## run all tests: Swift's, the kernel's over its sockets, the notebooks' in a browser
 	@.ci/setup system python browser tests kernelspec

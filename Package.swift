@@ -67,7 +67,7 @@ let package = Package(
         .executableTarget(
             name: "loralab",
             dependencies: [
-                "Lab", "Forge", "Kernel", "Scenes", "Imaging", "JupyterWire", "Models", "Neural", "TensorCore", "Training", "Diffusion", "Adapters", "Checkpoints",
+                "Lab", "Forge", "Kernel", "Scenes", "Imaging", "JupyterWire", "CCompute", "Models", "Neural", "TensorCore", "Training", "Diffusion", "Adapters", "Checkpoints",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             resources: [.copy("logos")]),

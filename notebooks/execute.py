@@ -1,6 +1,6 @@
 """Runs a notebook from first cell to last without a browser, and leaves it, a page with its pictures, and its figures.
 
-    python notebooks/execute.py notebooks/01-first-lora.ipynb --out out --measure notebooks/data/popsicle/heldout-prompts.txt
+    python notebooks/execute.py notebooks/01-first-lora.ipynb --out out --measure notebooks/data/popsicle-held-out-prompts.txt
 
 Writes NAME.ipynb, NAME.html and demo.json into the folder given with --out, and prints the figures. The notebook itself is not
 touched. Cells run in the notebook's own folder, as they do in JupyterLab. With --measure, the prompts of that file are drawn

@@ -39,6 +39,7 @@ enum ImageKind: String, CaseIterable {
     }
 
     private func run(_ bytes: [UInt8], path: String, limit: Int, headerOnly: Bool, _ image: inout ci_image) throws(ImageError) {
+        try checkClaimedSize(bytes, path: path, limit: limit)
         let status = bytes.withUnsafeBufferPointer { decoder($0.baseAddress, $0.count, UInt64(limit), headerOnly ? 1 : 0, &image) }
         let message = withUnsafeBytes(of: image.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         switch status {
@@ -49,6 +50,14 @@ enum ImageKind: String, CaseIterable {
         case CI_NO_MEMORY: throw .damaged(path: path, kind: rawValue, reason: "there is not enough memory to read it")
         default: throw .damaged(path: path, kind: rawValue, reason: message)
         }
+    }
+
+    /// The size that a PNG claims in its first chunk, judged before the decoder looks at what follows: of a file that is too large and cut short, too, it is
+    /// the size that its owner has to know.
+    private func checkClaimedSize(_ bytes: [UInt8], path: String, limit: Int) throws(ImageError) {
+        guard self == .png, bytes.count >= 24 else { return }
+        let width = bytes[16..<20].reduce(0) { $0 << 8 | Int($1) }, height = bytes[20..<24].reduce(0) { $0 << 8 | Int($1) }
+        guard width == 0 || height <= limit / width else { throw .tooLarge(path: path, width: width, height: height, limit: limit) }
     }
 }
 

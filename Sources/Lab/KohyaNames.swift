@@ -148,6 +148,23 @@ extension KohyaNames {
     ]
 }
 
+extension KohyaNames {
+    /// How people type the settings that the configuration calls otherwise.
+    private static let spellings: [String: String] = [
+        "maximumSteps": "steps", "batchSize": "batch", "learningRate": "lr", "unetLearningRate": "unet_lr", "textEncoderLearningRate": "te_lr",
+        "unetTargets": "targets", "textEncoderTargets": "text encoder", "schedule": "scheduler", "maximumGradientNorm": "clip", "clipSkip": "clip_skip",
+        "adamW": "optimizer", "noiseOffset": "noise_offset", "priorLossWeight": "prior_loss_weight", "cachesLatents": "cache_latents",
+        "recomputes": "gradient_checkpointing", "outputName": "output_name", "outputFolder": "output_dir", "saveEveryEpochs": "save_every",
+        "savePrecision": "save_precision", "sampleEveryEpochs": "sample_every", "weightDecay": "weight_decay",
+    ]
+
+    /// - Parameter property: a name in `TrainingConfiguration`.
+    static func spelling(_ property: String) -> String { spellings[property] ?? property }
+
+    /// `lr 0.001 → 0.0005`.
+    static func words(_ change: ConfigurationChange) -> String { "\(spelling(change.setting)) \(change.before) → \(change.after)" }
+}
+
 extension Settings {
     /// Carries what was asked for over into a configuration.
     func apply(to configuration: inout TrainingConfiguration) throws {

@@ -22,7 +22,7 @@ extension Session {
             for (index, item) in items.enumerated() {
                 let side = captioner.imageSize
                 let picture = try Picture.load(path: item.path).resized(width: side, height: side, filter: .bicubic)
-                let text = captioner.caption(Tensor(picture.floats(), shape: [1, side, side, 3]), options: options)[0]
+                let text = captioner.caption(Tensor(picture.floats(), shape: [1, side, side, 3]), options: options)[0].replacing(" - ", with: "-")     // BERT's pieces of "three-quarter"
                 captions[item.path] = [prefix, text, postfix].compactMap { $0 }.filter { !$0.isEmpty }.joined(separator: " ")
                 try progress(index + 1, items.count)
             }

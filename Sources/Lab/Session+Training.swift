@@ -84,7 +84,7 @@ extension Session {
         if !wasDone, trainer.isRunDone { try trainer.configure(configuration) }
         if history.steps.last != nil {
             for change in changes where !Self.silent.contains(change.setting) {
-                let text = "\(change.setting) \(change.before) → \(change.after)"
+                let text = KohyaNames.words(change)
                 history.changes.append(.init(step: trainer.position.step, text: text))
                 recorder?.note(step: trainer.position.step, kind: "change", text)
             }
@@ -168,14 +168,15 @@ extension Session {
         if let state = trainer.configuration.stateFile {
             try FileManager.default.createDirectory(atPath: (state as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
         }
+        let isToldToStop = { shouldStop() || self.isClosing }
         do {
             while true {
-                let isDone = try trainer.train(shouldStop: { shouldStop() || self.hasPosted }) { said in
+                let isDone = try trainer.train(shouldStop: { isToldToStop() || self.hasPosted }) { said in
                     self.record(said)
-                    if case .stopped = said, !shouldStop() { return }      // a pause to take settings is nobody's news
+                    if case .stopped = said, !isToldToStop() { return }    // a pause to take settings is nobody's news
                     event(said)
                 }
-                guard !isDone, !shouldStop(), hasPosted else { return isDone }
+                guard !isDone, !isToldToStop(), hasPosted else { return isDone }
                 changed(Result { try prepareTraining(Settings()).changes })
             }
         } catch {

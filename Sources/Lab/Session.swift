@@ -1,5 +1,6 @@
 import Adapters
 import Datasets
+import Dispatch
 import Diffusion
 import Foundation
 import Imaging
@@ -42,6 +43,7 @@ public final class Session: @unchecked Sendable {
     private struct Shared {
         var worker: (work: String, cell: Int)?
         var posted = Settings()
+        var isClosing = false
         var status = StatusReport()
     }
     private let shared = Mutex(Shared())
@@ -96,6 +98,18 @@ public final class Session: @unchecked Sendable {
         let report = StatusReport(self)
         shared.withLock { $0.status = report }
     }
+
+    /// Ends what a cell is at work on at the next step, its state written, and waits for that.
+    ///
+    /// - Parameter seconds: how long to wait at most.
+    public func close(waiting seconds: Double) {
+        shared.withLock { $0.isClosing = true }
+        let end = DispatchTime.now().uptimeNanoseconds + UInt64(seconds * 1e9)
+        while work != nil, DispatchTime.now().uptimeNanoseconds < end { usleep(5000) }
+    }
+
+    /// Whether the kernel is about to end.
+    var isClosing: Bool { shared.withLock { $0.isClosing } }
 
     // MARK: Model
 

@@ -76,7 +76,7 @@ extension TrainingConfiguration {
         zip(Mirror(reflecting: self).children, Mirror(reflecting: TrainingConfiguration()).children).compactMap { mine, standard in
             let value = Self.text(mine.value)
             guard let label = mine.label, value != Self.text(standard.value), !["samplePrompts", "stateFile", "objective", "captions"].contains(label) else { return nil }
-            return "\(label) \(value)"
+            return "\(KohyaNames.spelling(label)) \(value)"
         }
     }
 

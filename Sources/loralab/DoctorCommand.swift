@@ -1,19 +1,45 @@
 import ArgumentParser
+import CCompute
 import Foundation
+import Lab
+import TensorCore
 
 /// `loralab doctor`: what this machine offers, what is installed, what is missing, one line each.
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "doctor", abstract: "Tell what is installed, what is missing, and what the machine offers.")
 
     func run() throws {
-        for finding in [program, cores, memory, instructions] + kernelspecs { print(finding) }
+        for finding in [program, cores, memory, instructions, blas, model, fonts] + kernelspecs { print(finding) }
     }
 
     private var program: String {
         "program      LoRALab \(LoRALab.version), \((try? KernelFolder.executable) ?? "path unknown")"
     }
 
-    private var cores: String { "cores        \(ProcessInfo.processInfo.activeProcessorCount) active" }
+    private var cores: String {
+        "cores        \(ProcessInfo.processInfo.activeProcessorCount) active; the engine uses \(Engine.threads) threads, loops for \(String(cString: cc_isa_name(cc_current_isa())))"
+    }
+
+    /// The library's own words; looked up at run time, since only the engine is built against it.
+    private var blas: String {
+        guard let symbol = dlsym(nil, "openblas_get_config") else { return "BLAS         no OpenBLAS in this process" }
+        let configuration = unsafeBitCast(symbol, to: (@convention(c) () -> UnsafePointer<CChar>).self)
+        return "BLAS         \(String(cString: configuration()).trimmingCharacters(in: .whitespaces))"
+    }
+
+    private var model: String {
+        do { return "model        embedded one in \(try EmbeddedModel.folder())" } catch { return "model        \(error). \(error.wayOut ?? "")" }
+    }
+
+    /// Plots and sheets need a font; Chinese captions one that has the characters.
+    private var fonts: String {
+        let folders = ["/usr/share/fonts", "/usr/local/share/fonts", NSHomeDirectory() + "/.local/share/fonts"]
+        let files = folders.flatMap { FileManager.default.enumerator(atPath: $0)?.compactMap { $0 as? String } ?? [] }
+        guard files.contains(where: { [".ttf", ".otf", ".ttc"].contains(where: $0.lowercased().hasSuffix) }) else {
+            return "fonts        none found: apt-get install fonts-dejavu-core"
+        }
+        return "fonts        found" + (files.contains { $0.contains("CJK") } ? ", with Chinese characters" : "; for Chinese characters: apt-get install fonts-noto-cjk")
+    }
 
     private var memory: String {
         "memory       \(ProcessInfo.processInfo.physicalMemory >> 20) MiB, of which \(Self.field("MemAvailable", of: "/proc/meminfo") ?? "unknown") available"

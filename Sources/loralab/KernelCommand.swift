@@ -9,10 +9,15 @@ struct KernelCommand: ParsableCommand {
     @Option(name: [.customLong("connection-file"), .customShort("f")], help: "The JSON file that Jupyter writes for its kernels.")
     var connectionFile: String
 
+    /// Seconds that a training step in hand is waited for at shutdown; Jupyter ends a kernel by force after five.
+    private static let patience = 4.0
+
     func run() throws {
+        let session = Session()
         let kernel = JupyterKernel(
             KernelConfiguration(
-                connectionFile: connectionFile, implementationVersion: LoRALab.version, banner: "LoRALab \(LoRALab.version): trains LoRA models in a notebook.", magics: Lab.magics(Session())))
+                connectionFile: connectionFile, implementationVersion: LoRALab.version, banner: "LoRALab \(LoRALab.version): trains LoRA models in a notebook.",
+                magics: Lab.magics(session), onShutdown: { _ in session.close(waiting: Self.patience) }))
         throw ExitCode(kernel.run())
     }
 }

@@ -30,7 +30,7 @@ def executed(tmp_path_factory):
     """What `make demo` runs, into a folder of its own."""
     out = tmp_path_factory.mktemp("demo") / "out"
     run = subprocess.run([sys.executable, "notebooks/execute.py", f"notebooks/{NAME}", "--out", out,
-                          "--measure", "notebooks/data/popsicle/heldout-prompts.txt"], cwd=ROOT,
+                          "--measure", "notebooks/data/popsicle-held-out-prompts.txt"], cwd=ROOT,
                          capture_output=True, text=True, timeout=900)
     assert run.returncode == 0, run.stdout + run.stderr
     return out

@@ -19,7 +19,7 @@ struct PlotMagic: Magic {
             let plot = LossPlot(
                 title: runs.count == 1 ? "Training: \(runs[0].name)" : "Training: \(runs.count) runs", runs: runs.map { .init(name: $0.name, history: $0.history) },
                 series: asked.isEmpty ? [.loss, .lr] : asked, showsBand: session.model?.guideApplies ?? false)
-            cell.display(try plot.display(effort: .small))
+            cell.display(try plot.display())
         }
     }
 

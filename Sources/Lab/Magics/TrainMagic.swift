@@ -51,7 +51,7 @@ struct TrainMagic: Magic {
     }
 
     private static func words(_ changes: [ConfigurationChange]) -> String {
-        changes.map { "\($0.setting) \($0.before) → \($0.after)" }.joined(separator: ", ")
+        changes.map(KohyaNames.words).joined(separator: ", ")
     }
 
     /// What is about to happen: a new adapter, or what changed since the run before.

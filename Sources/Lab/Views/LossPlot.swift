@@ -25,7 +25,7 @@ struct LossPlot {
     /// A line has no more points than this: the plot has fewer columns of pixels.
     private static let pointLimit = 2000
 
-    func display(effort: PNG.Effort = .fast) throws -> DisplayData {
+    func display(effort: PNG.Effort = .small) throws -> DisplayData {
         try DisplayData(card: figure.draw(), plain: plain, effort: effort)
     }
 

@@ -46,6 +46,7 @@ final class TrainingView {
     private func started(_ plan: TrainingPlan) throws {
         line = ProgressLine(step: plan.doneSteps, steps: plan.totalSteps, epoch: 1, epochs: plan.epochs)
         start = (DispatchTime.now().uptimeNanoseconds, plan.doneSteps)
+        progress.show(always: true) { DisplayData(plain: line?.text ?? "") }
     }
 
     private func stepped(_ report: StepReport) throws {
@@ -65,7 +66,7 @@ final class TrainingView {
 
     /// The plot as of now.
     private func figure() throws -> DisplayData {
-        try LossPlot(title: "Loss", subtitle: subtitle, runs: [.init(name: name, history: session.history)], showsBand: guideApplies).display()
+        try LossPlot(title: "Loss", subtitle: subtitle, runs: [.init(name: name, history: session.history)], showsBand: guideApplies).display(effort: .fast)
     }
 
     private var name: String { session.trainer?.configuration.outputName ?? "run" }
