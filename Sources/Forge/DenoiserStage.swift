@@ -5,6 +5,9 @@ import TensorCore
 
 /// Learns the UNet and the text encoder together on cached latents: predict the noise that was added (Ho et al. 2020,
 /// arXiv:2006.11239, algorithm 1), each timestep weighted by min-SNR.
+///
+/// Timesteps are drawn in proportion to themselves: what the prompt says is decided where there is much noise, and with little
+/// of it a small network soon has nothing more to learn.
 struct DenoiserStage: ForgeStage {
     let name = "denoiser"
     let plan: TrainingPlan
@@ -41,7 +44,7 @@ struct DenoiserStage: ForgeStage {
         let chosen = generator.integers(plan.batch, in: 0..<latents.count)
         let clean = latents.batch(chosen)                                              // [B, h, w, Z]
         let noise = Tensor(generator.normal(clean.count), shape: clean.shape)
-        let timesteps = generator.integers(plan.batch, in: 0..<schedule.trainTimesteps)
+        let timesteps = generator.uniform(plan.batch).map { Int(Float(schedule.trainTimesteps) * $0.squareRoot()) }
         let captions = chosen.map { index in
             Double(generator.uniform()) < recipe.captionDropout ? "" : pictures.caption(index, using: &generator)
         }

@@ -20,8 +20,8 @@ public struct Recipe: Sendable {
 
     public var autoencoder = TrainingPlan(steps: 6_000, batch: 8, learningRate: 1.2e-3, warmupSteps: 1_500, averageDecay: 0.999)
     public var decoder = TrainingPlan(steps: 2_000, batch: 4, learningRate: 6e-4, averageDecay: 0.998)
-    public var denoiser = TrainingPlan(steps: 3_400, batch: 16, learningRate: 1e-3, averageDecay: 0.999)
-    public var captioner = TrainingPlan(steps: 2_500, batch: 16, learningRate: 1e-3)
+    public var denoiser = TrainingPlan(steps: 4_400, batch: 16, learningRate: 1e-3, averageDecay: 0.999)
+    public var captioner = TrainingPlan(steps: 3_600, batch: 16, learningRate: 1e-3)
 
     /// The autoencoder learns on crops of this side first, pixels; whole pictures in the last fifth of its steps.
     public var cropSize = 64
@@ -74,6 +74,10 @@ public struct Recipe: Sendable {
         }
         """
 
+    /// Places of a prompt, its two ends included: the longest caption and a few words more. With CLIP's 77 most places would be
+    /// padding, and cross-attention learns much more slowly to find the words among it.
+    static let promptTokens = 40
+
     /// `vocab_size`, `bos_token_id` and `eos_token_id` are filled in once the tokenizer has been trained.
     static let textEncoderConfiguration = """
         {
@@ -82,7 +86,6 @@ public struct Recipe: Sendable {
           "hidden_size": 128,
           "intermediate_size": 512,
           "layer_norm_eps": 1e-05,
-          "max_position_embeddings": 77,
           "model_type": "clip_text_model",
           "num_attention_heads": 4,
           "num_hidden_layers": 3,
@@ -146,6 +149,7 @@ public struct Recipe: Sendable {
 
     static func textEncoder(_ tokenizer: CLIPTokenizer, seed: UInt64) throws -> CLIPTextEncoder {
         var configuration: CLIPTextEncoder.Configuration = try decode(textEncoderConfiguration)
+        configuration.maxPositionEmbeddings = promptTokens
         configuration.vocabSize = tokenizer.vocabularySize
         configuration.eosTokenID = tokenizer.endID
         return try CLIPTextEncoder(configuration: configuration, weights: Weights(FreshWeights(seed: seed &+ 2)))
