@@ -1,6 +1,6 @@
 import TensorCore
 
-/// Text states of captions, kept while the text encoder does not change.
+/// Text states of captions, kept: for an encoder that does not change.
 struct TextContexts {
     private var states: [String: Tensor] = [:]
     private var clipSkip: Int?
@@ -20,7 +20,4 @@ struct TextContexts {
         }
         return rows.count == 1 ? rows[0] : withoutGradients { Tensor.concatenated(rows, axis: 0) }
     }
-
-    /// Forgets everything: the encoder, or its adapter, has changed.
-    mutating func clear() { states = [:] }
 }

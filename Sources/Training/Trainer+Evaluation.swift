@@ -32,7 +32,7 @@ extension Trainer {
         let count = timesteps.count
         let clean = Tensor.concatenated(Array(repeating: latent * model.scalingFactor, count: count), axis: 0)
         let noise = Tensor.latentNoise(clean.shape, generator: &generator)
-        let context = model.encode([caption], clipSkip: configuration.clipSkip)
+        let context = self.context([caption])
         let prediction = model.unet(
             model.schedule.addNoise(clean, noise: noise, timesteps: timesteps), timesteps: timesteps.map(Float.init),
             context: Tensor.concatenated(Array(repeating: context, count: count), axis: 0))

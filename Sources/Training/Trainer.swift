@@ -223,11 +223,16 @@ public final class Trainer {
         (configuration.minimumTimestep ?? 0)..<(configuration.maximumTimestep ?? model.schedule.trainTimesteps)
     }
 
-    /// Text states; with gradients when the text encoder learns.
+    /// Text states of the captions as this use of the pictures sees them; with gradients when the text encoder learns.
     private func context(of batch: [Int]) -> Tensor {
         let captions = batch.map { configuration.captions.apply(dataset.items[$0].caption, epoch: position.epoch + 1, generator: &randomness.captions) }
-        return trainsTextEncoder
-            ? model.encode(captions, clipSkip: configuration.clipSkip) : contexts(captions, model: model, clipSkip: configuration.clipSkip)
+        return context(captions)
+    }
+
+    /// Text states `[B, T, D]`: kept ones while no adapter sits on the text encoder.
+    func context(_ captions: [String]) -> Tensor {
+        network.modules(of: .textEncoder).isEmpty
+            ? contexts(captions, model: model, clipSkip: configuration.clipSkip) : model.encode(captions, clipSkip: configuration.clipSkip)
     }
 
     private func sampleWeights(_ batch: [Int]) -> [Float]? {
@@ -333,8 +338,6 @@ public final class Trainer {
 // MARK: - What learns
 
 extension Trainer {
-    var trainsTextEncoder: Bool { configuration.effectiveTextEncoderRate > 0 && !network.modules(of: .textEncoder).isEmpty }
-
     /// Parameters with the part they belong to; parts with rate 0 are left out.
     var trainedParameters: [(part: AdapterPart, parameter: Parameter)] {
         network.modules.flatMap { module in
@@ -350,7 +353,6 @@ extension Trainer {
             if module.down.isTrainable != learns { module.down.isTrainable = learns }
             if module.up.isTrainable != learns { module.up.isTrainable = learns }
         }
-        contexts.clear()
     }
 }
 
