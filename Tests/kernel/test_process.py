@@ -331,15 +331,20 @@ def test_native_output_after_the_cell_keeps_its_parent(fresh):
 
 
 def test_start_is_quick():
-    times = []
+    times, processor_times = [], []
     for _ in range(5):
         start = time.perf_counter()
         kernel = Kernel(wait=False)
         header = kernel.request("kernel_info_request")
         kernel.reply(header)
         times.append(time.perf_counter() - start)
+        with open(f"/proc/{kernel.process.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        processor_times.append((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
         kernel.stop()
-    assert sorted(times)[2] < 0.3, times
+    assert min(processor_times) < 0.15, processor_times
+    if os.getloadavg()[0] < os.cpu_count():  # else the clock measures the neighbours
+        assert min(times) < 0.3, times
 
 
 def test_memory_is_small(fresh):
