@@ -74,7 +74,7 @@ let package = Package(
 
         // Tests: a folder per target.
         .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),
-        test("TensorCore", "CCompute"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
+        test("CCompute"), test("TensorCore", "CCompute"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
         test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),
         test("Datasets", "Imaging", "TensorCore"), test("Training", "Models", "Datasets", "Imaging", "Adapters", "Diffusion", "Neural", "Checkpoints"), test("Records"), test("JupyterWire"),
         test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging"), test("Forge", "Scenes", "Models"),
