@@ -55,9 +55,10 @@ def test_every_picture_of_the_notebook_says_the_same_in_words(executed):
                 assert len(output.data["text/plain"]) > 20, cell.source
 
 
-def test_the_trained_style_is_recognised(executed):
+def test_training_brings_the_pictures_nearer_to_the_style(executed):
     style = json.loads((executed / "demo.json").read_text())["style"]
-    assert style["last"] > style["base"] + 0.3, style
+    assert style["base"] < style["epoch_1"] < style["last"], style
+    assert style["last"] > style["base"] + 0.1, style
 
 
 def test_in_the_browser_every_cell_runs_and_every_picture_is_loaded(lab, browser):
