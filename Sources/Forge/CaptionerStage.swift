@@ -11,27 +11,30 @@ struct CaptionerStage: ForgeStage {
     let model: BLIP
     private let captioner: BLIPCaptioner
     private let tokenizer: BERTTokenizer
-    private let pictures: PictureStore?
+    private let material: [PictureStore]?
     private let recipe: Recipe
 
-    /// - Parameter pictures: what it learns from; nil when only its trained weights are asked for.
-    init(_ recipe: Recipe, tokenizer: BERTTokenizer, pictures: PictureStore?) throws {
+    /// - Parameter material: what it learns from, each picture as likely as any other; nil when only its trained weights are asked for.
+    init(_ recipe: Recipe, tokenizer: BERTTokenizer, material: [PictureStore]?) throws {
         plan = recipe.captioner
         model = try Recipe.captioner(tokenizer, seed: recipe.seed)
         model.registry.setTrainable(true)
         captioner = BLIPCaptioner(model: model, tokenizer: tokenizer, location: "the forge")
-        (self.tokenizer, self.pictures, self.recipe) = (tokenizer, pictures, recipe)
+        (self.tokenizer, self.material, self.recipe) = (tokenizer, material, recipe)
     }
 
     var parameters: [(key: String, parameter: Parameter)] { model.registry.parameters.map { ($0.key, $0.parameter) } }
 
     func loss(step: Int) throws -> Tensor {
-        guard let pictures else { throw ForgeError.missing(stage: name, needs: "pictures", command: "loralab forge render") }
+        guard let material else { throw ForgeError.missing(stage: name, needs: "pictures", command: "loralab forge render") }
         var generator = TorchGenerator(seed: recipe.seed &+ 2_000_003 &+ UInt64(step))
-        let chosen = generator.integers(plan.batch, in: 0..<pictures.count)
-        let pixels = PictureVariation(using: &generator).apply(to: pictures.batch(chosen), using: &generator)
-        let captions = chosen.map { [model.configuration.text.bosTokenID] + tokenizer.tokenize(Self.caption(of: pictures.scene($0)))
-            + [tokenizer.separatorID] }
+        let chosen = generator.integers(plan.batch, in: 0..<material.reduce(0) { $0 + $1.count }).map { Self.picture($0, of: material) }
+        let originals = Tensor.concatenated(chosen.map { $0.store.batch([$0.index]) }, axis: 0)      // [B, s, s, 3]
+        let pixels = PictureVariation(using: &generator).apply(to: originals, using: &generator)
+        let captions = chosen.map { store, index in
+            [model.configuration.text.bosTokenID] + tokenizer.tokenize(Self.caption(of: store.scene(index), store.manner))
+                + [tokenizer.separatorID]
+        }
         let length = captions.map(\.count).max() ?? 0
         let padded = captions.map { $0 + [Int](repeating: tokenizer.padID, count: length - $0.count) }
         let logits = model.logits(padded.map { Array($0.dropLast()) }, picture: model.encode(captioner.normalised(pixels)))
@@ -40,8 +43,19 @@ struct CaptionerStage: ForgeStage {
         return logits.reshaped([targets.count, -1]).crossEntropy(targets, ignoring: ignored, labelSmoothing: 0.1)
     }
 
-    /// The full sentence that the captioner learns to say: every attribute, always in the same order.
-    static func caption(of scene: Scene) -> String {
+    /// The picture that a number below the count of all pictures stands for.
+    private static func picture(_ number: Int, of material: [PictureStore]) -> (store: PictureStore, index: Int) {
+        var index = number
+        for store in material.dropLast() {
+            if index < store.count { return (store, index) }
+            index -= store.count
+        }
+        return (material[material.count - 1], index)
+    }
+
+    /// The full sentence that the captioner learns to say: every attribute that the picture shows, always in the same order.
+    static func caption(of scene: Scene, _ manner: PictureStore.Manner = .pictures) -> String {
+        if manner == .drawn { return "a \(scene.colour.rawValue) \(scene.shape.rawValue), 3d icon, \(scene.view.phrase)" }
         let noun = "\(scene.material.rawValue) \(scene.colour.rawValue) \(scene.shape.rawValue)"
         return "a \(noun), 3d icon, \(scene.view.phrase), \(scene.lighting.phrase), \(scene.background.phrase)"
     }

@@ -31,7 +31,10 @@ struct DenoiserStage: ForgeStage {
         (self.tokenizer, self.material, self.recipe) = (tokenizer, material, recipe)
     }
 
-    var parameters: [(key: String, parameter: Parameter)] {
+    var parameters: [(key: String, parameter: Parameter)] { Self.parameters(unet: unet, textEncoder: textEncoder) }
+
+    /// The weights of both networks, as the stage's state names them.
+    static func parameters(unet: UNet, textEncoder: CLIPTextEncoder) -> [(key: String, parameter: Parameter)] {
         unet.registry.parameters.map { ("unet." + $0.key, $0.parameter) }
             + textEncoder.registry.parameters.map { ("text_encoder." + $0.key, $0.parameter) }
     }

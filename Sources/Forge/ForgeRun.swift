@@ -2,6 +2,7 @@ import Diffusion
 import Foundation
 import Imaging
 import Models
+import Neural
 import Scenes
 import TensorCore
 import Training
@@ -19,14 +20,56 @@ public struct ForgeRun {
     /// The networks in the order in which they can be trained.
     public enum Network: String, CaseIterable, Sendable { case autoencoder, decoder, denoiser, captioner }
 
-    public func render() throws { try PictureStore.render(recipe, to: workshop.picturesPath, log: log) }
+    public func render() throws {
+        for manner in PictureStore.Manner.allCases {
+            try PictureStore.render(manner, recipe, to: workshop.picturesPath(manner), log: log)
+        }
+    }
 
-    /// - Parameter seconds: stops after this long with the state saved; nil trains to the plan's end.
+    /// Fills the workshop with networks of a packaged model, each counting as trained, and with its tokenizer, so that they can be
+    /// trained on where their states are no longer at hand.
+    public func reopen(_ networks: [Network], from folder: String) throws {
+        let files = FileManager.default, base = try BaseModel.load(folder: folder)
+        if !workshop.exists(workshop.tokenizerPath) { try files.copyItem(atPath: folder + "/tokenizer", toPath: workshop.tokenizerPath) }
+        if networks.contains(.captioner), !workshop.exists(workshop.captionerVocabularyPath) {
+            try files.copyItem(atPath: folder + "/captioner/vocab.txt", toPath: workshop.captionerVocabularyPath)
+        }
+        for network in networks {
+            switch network {
+            case .autoencoder:
+                try reopen(AutoencoderStage(recipe, pictures: nil), from: base.autoencoder.registry.parameters.map { ($0.key, $0.parameter) })
+            case .decoder: try reopen(DecoderStage(recipe, refining: base.autoencoder, pictures: nil), from: [])
+            case .denoiser:
+                let weights = DenoiserStage.parameters(unet: base.unet, textEncoder: base.textEncoder)
+                try reopen(DenoiserStage(recipe, tokenizer: vocabularies().clip, material: nil), from: weights)
+            case .captioner:
+                let packaged = try BLIPCaptioner.load(folder: folder + "/captioner").model.registry.parameters
+                try reopen(CaptionerStage(recipe, tokenizer: vocabularies().captioner, material: nil), from: packaged.map { ($0.key, $0.parameter) })
+            }
+            log("reopen: \(network.rawValue) from \(folder)")
+        }
+    }
+
+    private func reopen(_ stage: some ForgeStage, from weights: [(key: String, parameter: Parameter)]) throws {
+        let values = Dictionary(uniqueKeysWithValues: weights.map { ($0.key, $0.parameter.value) })
+        for (key, parameter) in stage.parameters {
+            guard let value = values[key] else { continue }
+            guard value.shape == parameter.value.shape else {
+                throw ForgeError.otherShape(stage: stage.name, key: key, expected: parameter.value.shape, found: value.shape)
+            }
+            parameter.value = value.converted(to: .float32)
+        }
+        try StageState.finished(stage).save(to: workshop.statePath(stage.name))
+    }
+
+    /// - Parameters:
+    ///   - again: begins a finished plan once more, from the weights it ended with.
+    ///   - seconds: stops after this long with the state saved; nil trains to the plan's end.
     /// - Returns: whether the network's plan is done.
     @discardableResult
-    public func train(_ network: Network, seconds: Double? = nil) throws -> Bool {
-        let runner = StageRunner(workshop: workshop, timeLimit: seconds, log: log)
-        let pictures = try PictureStore(recipe, path: workshop.picturesPath)
+    public func train(_ network: Network, again: Bool = false, seconds: Double? = nil) throws -> Bool {
+        let runner = StageRunner(workshop: workshop, repeatsPlan: again, timeLimit: seconds, log: log)
+        let pictures = try PictureStore(.pictures, recipe, workshop: workshop)
         switch network {
         case .autoencoder: return try runner.run(AutoencoderStage(recipe, pictures: pictures))
         case .decoder:
@@ -36,7 +79,8 @@ public struct ForgeRun {
             let latents = try LatentStore(path: workshop.latentsPath)
             return try runner.run(DenoiserStage(recipe, tokenizer: vocabularies().clip, material: (pictures, latents)))
         case .captioner:
-            return try runner.run(CaptionerStage(recipe, tokenizer: vocabularies().captioner, pictures: pictures))
+            let material = [pictures, try PictureStore(.drawn, recipe, workshop: workshop)]
+            return try runner.run(CaptionerStage(recipe, tokenizer: vocabularies().captioner, material: material))
         }
     }
 
@@ -107,7 +151,7 @@ public struct ForgeRun {
     }
 
     private func trainedCaptioner(_ vocabularies: Vocabularies) throws -> BLIP {
-        try averaged(CaptionerStage(recipe, tokenizer: vocabularies.captioner, pictures: nil)).model
+        try averaged(CaptionerStage(recipe, tokenizer: vocabularies.captioner, material: nil)).model
     }
 
     private func averaged<Stage: ForgeStage>(_ stage: Stage) throws -> Stage {

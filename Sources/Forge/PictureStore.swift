@@ -4,16 +4,27 @@ import Imaging
 import Scenes
 import TensorCore
 
-/// The rendered pictures, one after the other in a single mapped file of RGB bytes.
+/// Pictures of one manner, one after the other in a single mapped file of RGB bytes.
 ///
 /// A picture's scene follows from its seed alone, so nothing but pixels is stored, and captions are worded anew at each use.
 struct PictureStore: Sendable {
+    enum Manner: String, CaseIterable, Sendable {
+        /// Rendered in the studio: what the embedded model draws.
+        case pictures
+        /// Drawn flat in any style: what the captioner must read besides.
+        case drawn
+    }
+
+    let manner: Manner
     let size: Int
     let seed: UInt64
     let count: Int
     private let bytes: Data
 
     private static func bytesPerPicture(_ size: Int) -> Int { size * size * 3 }
+    private static func firstSeed(_ manner: Manner, _ recipe: Recipe) -> UInt64 {
+        manner == .pictures ? recipe.seed : recipe.seed &+ 100_000_000
+    }
 
     /// The scene that a seed stands for.
     static func scene(seed: UInt64) -> Scene {
@@ -21,41 +32,49 @@ struct PictureStore: Sendable {
         return Scene.random(using: &generator)
     }
 
-    /// Renders what is missing of `recipe.pictures`, in blocks, so that an interrupted rendering goes on where it stopped.
-    static func render(_ recipe: Recipe, to path: String, log: (String) -> Void) throws {
+    /// Renders what is missing of a manner's pictures, in blocks, so that an interrupted rendering goes on where it stopped.
+    static func render(_ manner: Manner, _ recipe: Recipe, to path: String, log: (String) -> Void) throws {
         let each = bytesPerPicture(recipe.pictureSize), block = 256
+        let first = firstSeed(manner, recipe), count = manner == .pictures ? recipe.pictures : recipe.drawnPictures
         if !FileManager.default.fileExists(atPath: path) { FileManager.default.createFile(atPath: path, contents: nil) }
         let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
         defer { try? file.close() }
         var done = Int(try file.seekToEnd()) / each
         try file.truncate(atOffset: UInt64(done * each))
         try file.seekToEnd()
-        while done < recipe.pictures {
-            let next = min(recipe.pictures, done + block)
-            let pictures = renderAll(seeds: (done..<next).map { recipe.seed &+ UInt64($0) }, size: recipe.pictureSize)
+        while done < count {
+            let next = min(count, done + block)
+            let pictures = renderAll(seeds: (done..<next).map { first &+ UInt64($0) }, manner, size: recipe.pictureSize)
             for picture in pictures { try file.write(contentsOf: Data(picture.rgb)) }
             done = next
-            log("render: \(done) of \(recipe.pictures) pictures")
+            log("render: \(done) of \(count) (\(manner.rawValue))")
         }
     }
 
+    private static func render(seed: UInt64, _ manner: Manner, size: Int) -> Pixels {
+        var generator = SplitMix64(seed: seed)
+        let scene = Scene.random(using: &generator)
+        return manner == .pictures ? scene.render(size: size) : DrawnPictures.render(scene, size: size, using: &generator)
+    }
+
     /// The pictures of the given seeds, rendered on all cores.
-    static func renderAll(seeds: [UInt64], size: Int) -> [Pixels] {
+    static func renderAll(seeds: [UInt64], _ manner: Manner = .pictures, size: Int) -> [Pixels] {
         [Pixels?](unsafeUninitializedCapacity: seeds.count) { slots, filled in
             slots.initialize(repeating: nil)
             let target = UncheckedSlots(slots)
             DispatchQueue.concurrentPerform(iterations: seeds.count) { index in
-                target.slots[index] = scene(seed: seeds[index]).render(size: size)
+                target.slots[index] = render(seed: seeds[index], manner, size: size)
             }
             filled = seeds.count
         }.compactMap { $0 }
     }
 
-    init(_ recipe: Recipe, path: String) throws {
+    init(_ manner: Manner, _ recipe: Recipe, workshop: Workshop) throws {
+        let path = workshop.picturesPath(manner)
         guard let bytes = try? Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped), !bytes.isEmpty else {
             throw ForgeError.missing(stage: "training", needs: path, command: "loralab forge render")
         }
-        (size, seed, self.bytes) = (recipe.pictureSize, recipe.seed, bytes)
+        (self.manner, size, seed, self.bytes) = (manner, recipe.pictureSize, Self.firstSeed(manner, recipe), bytes)
         count = bytes.count / Self.bytesPerPicture(size)
     }
 

@@ -12,6 +12,8 @@ public struct Recipe: Sendable {
     public var pictureSize = 128
     /// Pictures rendered for training; seeds `seed ..< seed + pictures`.
     public var pictures = 12_000
+    /// Drawn pictures of any style, which only the captioner learns from beside the rendered ones.
+    public var drawnPictures = 4_000
     public var seed: UInt64 = 1
     /// First seed of the pictures that no training sees.
     public var unseenSeed: UInt64 = 1_000_000_000
@@ -20,8 +22,8 @@ public struct Recipe: Sendable {
 
     public var autoencoder = TrainingPlan(steps: 6_000, batch: 8, learningRate: 1.2e-3, warmupSteps: 1_500, averageDecay: 0.999)
     public var decoder = TrainingPlan(steps: 2_000, batch: 4, learningRate: 6e-4, averageDecay: 0.998)
-    public var denoiser = TrainingPlan(steps: 4_400, batch: 16, learningRate: 1e-3, averageDecay: 0.999)
-    public var captioner = TrainingPlan(steps: 3_600, batch: 16, learningRate: 1e-3)
+    public var denoiser = TrainingPlan(steps: 7_000, batch: 16, learningRate: 8e-4, warmupSteps: 200, averageDecay: 0.999)
+    public var captioner = TrainingPlan(steps: 8_000, batch: 16, learningRate: 1e-3, warmupSteps: 400)
 
     /// The autoencoder learns on crops of this side first, pixels; whole pictures in the last fifth of its steps.
     public var cropSize = 64
@@ -129,7 +131,7 @@ public struct Recipe: Sendable {
             "layer_norm_eps": 1e-05,
             "num_attention_heads": 4,
             "num_hidden_layers": 4,
-            "patch_size": 16
+            "patch_size": 8
           }
         }
         """

@@ -48,6 +48,8 @@ public struct TrainingPlan: Codable, Sendable, Equatable {
 /// Runs a stage from where its last state stands to the end of its plan, or until the time given is over.
 struct StageRunner {
     let workshop: Workshop
+    /// Whether a plan that is done begins again, from the weights it ended with.
+    var repeatsPlan = false
     /// Seconds after which the runner saves and stops; nil for no limit.
     var timeLimit: Double?
     let log: (String) -> Void
@@ -55,6 +57,7 @@ struct StageRunner {
     /// - Returns: whether the plan's last step has been done.
     func run(_ stage: some ForgeStage) throws -> Bool {
         var state = try StageState.resume(stage, at: workshop.statePath(stage.name))
+        if repeatsPlan, state.step >= stage.plan.steps { state.restart(stage.plan) }
         let started = Date.now
         var window = LossWindow()
         let first = state.step

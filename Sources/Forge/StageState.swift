@@ -31,6 +31,22 @@ struct StageState {
         state.average.swap(with: state.parameters)
     }
 
+    /// The state of a stage whose parameters hold their final values.
+    static func finished(_ stage: some ForgeStage) -> StageState {
+        var state = StageState(stage)
+        state.average.update(state.parameters)
+        state.step = stage.plan.steps
+        return state
+    }
+
+    /// Back to the plan's first step, with the averaged weights and nothing else of what was learnt.
+    mutating func restart(_ plan: TrainingPlan) {
+        average.swap(with: parameters)
+        optimizer = AdamW(weightDecay: plan.weightDecay)
+        average = MovingAverage(decay: Float(plan.averageDecay))
+        step = 0
+    }
+
     private init(_ stage: some ForgeStage) {
         names = stage.parameters.map(\.key)
         parameters = stage.parameters.map(\.parameter)

@@ -10,7 +10,7 @@ public struct Workshop: Sendable {
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 
-    var picturesPath: String { path + "/pictures.rgb" }
+    func picturesPath(_ manner: PictureStore.Manner) -> String { path + "/\(manner.rawValue).rgb" }
     var latentsPath: String { path + "/latents.safetensors" }
     var tokenizerPath: String { path + "/tokenizer" }
     var captionerVocabularyPath: String { path + "/captioner-vocab.txt" }

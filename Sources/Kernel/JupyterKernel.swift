@@ -186,7 +186,7 @@ private struct SocketOutlet: MessageOutlet {
     let router: ShellRouter
     let streams: StandardStreams
 
-    func reply(_ message: OutgoingMessage, to request: IncomingMessage) { router.send(message, on: .shell, to: request.identities) }
+    func reply(_ message: OutgoingMessage, to request: IncomingMessage) { router.reply(message, to: request.identities) }
     func publish(_ message: OutgoingMessage) { iopub.publish(message) }
     func stream(_ name: StreamName, _ text: String, parent: ParentHeader) { iopub.stream(name, text, parent: parent) }
     func attributeOutput(to parent: ParentHeader?) { streams.attribute(to: parent) }
@@ -195,9 +195,9 @@ private struct SocketOutlet: MessageOutlet {
 
     func ask(prompt: String, password: Bool, for request: IncomingMessage, interruption: Interruption) throws -> String {
         drainOutput()
-        let answer = try router.input.ask(request.identities, interruption: interruption) {
+        let answer = try router.input.ask(request.identities, interruption: interruption) { question in
             let content: JSON = ["prompt": .string(prompt), "password": .bool(password)]
-            router.send(OutgoingMessage("input_request", content, parent: request.parent), on: .stdin, to: request.identities)
+            router.ask(OutgoingMessage("input_request", content, parent: request.parent), question: question, to: request.identities)
         }
         if answer == "\u{4}" { throw MagicError("EOFError", "the user ended the input") }
         return answer

@@ -7,7 +7,7 @@ public enum PopsicleStyle {
 
     /// The scene drawn in the style, `size` × `size` pixels. Material, lighting and background of the scene have no part in it.
     public static func render(_ scene: Scene, size: Int) -> Pixels {
-        Pixels(width: size, height: size, rgb: draw(scene.shape, camera: Camera(scene), look: PopsicleLook(scene), size: size))
+        Pixels(width: size, height: size, rgb: draw(scene.shape, camera: Camera(scene), look: CelLook(scene, palette: .popsicle), size: size))
     }
 
     /// "popsicle style, a red cube, 3d icon, isometric view"

@@ -41,8 +41,8 @@ public enum StyleMeasure {
         return groundWeight * ground / max(groundCount, 1) + (1 - groundWeight) * inkScore
     }
 
-    private static let inkColour = encoded(PopsicleLook.Palette.ink)
-    private static func sheetColour(height: Float) -> Vector { encoded(PopsicleLook.Palette.backdrop(height: height)) }
+    private static let inkColour = encoded(CelPalette.popsicle.ink)
+    private static func sheetColour(height: Float) -> Vector { encoded(CelPalette.popsicle.backdrop(height: height)) }
 
     private static func encoded(_ light: Vector) -> Vector {
         [Float(Gamma.table[Int(light.x * 4096)]), Float(Gamma.table[Int(light.y * 4096)]), Float(Gamma.table[Int(light.z * 4096)])] / 255

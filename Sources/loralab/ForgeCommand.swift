@@ -7,7 +7,7 @@ import TensorCore
 struct ForgeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "forge", abstract: "Make the embedded model: render pictures, train its networks, measure and package them.",
-        subcommands: [Render.self, Train.self, Evaluate.self, Package.self, Demo.self])
+        subcommands: [Render.self, Train.self, Evaluate.self, Package.self, Reopen.self, Demo.self])
 
     /// Where the product takes its embedded model from.
     static let packaged = "Sources/Lab/Resources/embedded"
@@ -34,12 +34,13 @@ struct ForgeCommand: ParsableCommand {
         @Argument(help: "autoencoder, decoder, denoiser or captioner; all when not given.") var network: ForgeRun.Network?
         @Option(help: "Stop after this many minutes, the state saved.") var minutes: Double?
         @Option(help: "Threads; all cores when not given.") var threads: Int?
+        @Flag(help: "Begin a plan that is done once more, from the weights it ended with.") var again = false
 
         func run() throws {
             if let threads { Engine.setThreads(threads) }
             let forge = try place.run()
             for network in network.map({ [$0] }) ?? ForgeRun.Network.allCases {
-                guard try forge.train(network, seconds: minutes.map { $0 * 60 }) else { return }
+                guard try forge.train(network, again: again, seconds: minutes.map { $0 * 60 }) else { return }
             }
         }
     }
@@ -63,6 +64,16 @@ struct ForgeCommand: ParsableCommand {
         @Argument(help: "Folder to write to.") var folder = ForgeCommand.packaged
 
         func run() throws { try place.run().package(to: folder) }
+    }
+
+    struct Reopen: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Fill a workshop with networks of a packaged model, to train them on where their states are no longer at hand.")
+        @OptionGroup var place: Place
+        @Argument(help: "autoencoder, denoiser or captioner.") var networks: [ForgeRun.Network]
+        @Option(help: "The packaged model.") var model = ForgeCommand.packaged
+
+        func run() throws { try place.run().reopen(networks, from: model) }
     }
 
     struct Demo: ParsableCommand {

@@ -9,6 +9,8 @@ final class ShellRouter: Sendable {
         var channel: Channel
         var routing: [[UInt8]]
         var message: OutgoingMessage
+        /// The question that the message puts.
+        var question: Int?
     }
 
     private struct Outbox: Sendable {
@@ -34,9 +36,16 @@ final class ShellRouter: Sendable {
         self.log = log
     }
 
-    /// Queues a message for the thread that owns the sockets.
-    func send(_ message: OutgoingMessage, on channel: Channel, to routing: [[UInt8]]) {
-        outbox.withLock { $0.messages.append(Outgoing(channel: channel, routing: routing, message: message)) }
+    /// Queues a reply for the thread that owns the sockets.
+    func reply(_ message: OutgoingMessage, to routing: [[UInt8]]) { send(Outgoing(channel: .shell, routing: routing, message: message)) }
+
+    /// Queues a question of the input broker likewise.
+    func ask(_ message: OutgoingMessage, question: Int, to routing: [[UInt8]]) {
+        send(Outgoing(channel: .stdin, routing: routing, message: message, question: question))
+    }
+
+    private func send(_ outgoing: Outgoing) {
+        outbox.withLock { $0.messages.append(outgoing) }
         signal.raise()
     }
 
@@ -65,15 +74,22 @@ final class ShellRouter: Sendable {
             return (outbox.messages, outbox.isClosed)
         }
         for outgoing in messages {
+            if let question = outgoing.question {
+                // What has come in by now was meant for earlier questions.
+                while receive(from: stdin, input.receive) == Self.turn {}
+                input.open(question)
+            }
             let socket = outgoing.channel == .shell ? shell : stdin
             socket.send(session.seal(outgoing.message, routing: outgoing.routing))
         }
         return isClosed
     }
 
-    private func receive(from socket: ZMQSocket, _ handle: (IncomingMessage) -> Void) {
-        for _ in 0..<Self.turn {
-            guard let frames = socket.receive() else { return }
+    /// - Returns: how many messages were read, at most a turn's.
+    @discardableResult
+    private func receive(from socket: ZMQSocket, _ handle: (IncomingMessage) -> Void) -> Int {
+        for count in 0..<Self.turn {
+            guard let frames = socket.receive() else { return count }
             do {
                 handle(try session.open(frames))
             } catch {
@@ -81,5 +97,6 @@ final class ShellRouter: Sendable {
                 ZMQSocket.releaseMemory(of: frames)
             }
         }
+        return Self.turn
     }
 }
