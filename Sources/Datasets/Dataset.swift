@@ -92,9 +92,21 @@ public struct Dataset: Sendable {
     ///   - progress: pictures read, pictures in all; what it throws ends the reading.
     /// - Throws: `DatasetError`, or what `progress` throws.
     public init(_ path: String, options: DatasetOptions = DatasetOptions(), progress: (Int, Int) throws -> Void = { _, _ in }) throws {
+        try self.init(FolderLayout(path, isRegularisation: false), at: path, options: options, progress: progress)
+    }
+
+    /// Reads folders that are named one by one, as Kohya's dataset TOML names them.
+    /// - Throws: `DatasetError`, or what `progress` throws.
+    public init(_ sources: [SubsetSource], options: DatasetOptions = DatasetOptions(), progress: (Int, Int) throws -> Void = { _, _ in }) throws {
+        for source in sources where !DatasetOptions.repeatRange.contains(source.repeats) {
+            throw DatasetError.invalidOption(name: "repeats", value: "\(source.repeats)", allowed: "1 to 100000", nearest: source.repeats < 1 ? "1" : "100000")
+        }
+        try self.init(FolderLayout(sources), at: sources.map(\.folder).joined(separator: ", "), options: options, progress: progress)
+    }
+
+    private init(_ layout: FolderLayout, at path: String, options: DatasetOptions, progress: (Int, Int) throws -> Void) throws {
         try options.validate()
         let rule = try BucketRule(resolution: options.resolution, options: options.buckets)
-        let layout = try FolderLayout(path, isRegularisation: false)
         var subsets = layout.subsets, ignored = layout.ignored
         if let regularisation = options.regularisation {
             let other = try FolderLayout(regularisation, isRegularisation: true)
@@ -156,13 +168,7 @@ public struct Dataset: Sendable {
     /// The picture as the network sees it: upright, resized, its bucket cut out of the middle.
     /// - Throws: `ImageError` when the file has changed or gone since it was checked.
     public func pixels(of item: DatasetItem) throws(ImageError) -> Pixels {
-        let picture = try Picture.load(path: item.path)
-        let target = item.placement.resized, bucket = item.placement.bucket
-        let shrinks = target.width < picture.width && target.height < picture.height
-        let filter = options.resizeFilter.flatMap(ResizeFilter.init(rawValue:)) ?? (shrinks ? .area : .lanczos)
-        let resized = picture.resized(width: target.width, height: target.height, filter: filter)
-        return resized.cropped(
-            x: (target.width - bucket.width) / 2, y: (target.height - bucket.height) / 2, width: bucket.width, height: bucket.height)
+        try Picture.load(path: item.path).placed(item.placement, filter: options.resizeFilter.flatMap(ResizeFilter.init(rawValue:)))
     }
 
     private static func unusedRegularisation(_ items: [DatasetItem]) -> [Finding] {
@@ -220,7 +226,7 @@ private struct Reader {
     }
 
     private func captioned(_ item: DatasetItem, _ subset: Subset) throws(DatasetError) -> DatasetItem {
-        if let path = CaptionFile.find(for: item.path, extension: options.captionExtension) {
+        if let path = CaptionFile.find(for: item.path, extension: subset.captionExtension ?? options.captionExtension) {
             return item.with(caption: try CaptionFile.read(path), source: .file(path))
         }
         let tokens = options.classTokens ?? subset.classTokens

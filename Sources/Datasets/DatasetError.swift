@@ -19,6 +19,11 @@ public enum DatasetError: Error, Equatable, Sendable {
     /// Captions that exist already, and that were not to be replaced.
     case captionsExist([String])
     case cannotWriteCaption(path: String, reason: String)
+    /// Where prepared pictures would go, something stands already.
+    case destinationExists(String)
+    case unwritableFolder(String)
+    /// No picture was large enough to be prepared without enlarging it.
+    case allTooSmall(count: Int, resolution: PixelSize)
 }
 
 /// A file with a picture's name that cannot be trained on.
@@ -47,6 +52,9 @@ extension DatasetError: CustomStringConvertible {
         case .captionsExist(let paths):
             "\(paths.count) caption\(paths.count == 1 ? " exists" : "s exist") already: " + paths.prefix(3).joined(separator: ", ") + (paths.count > 3 ? " …" : "")
         case .cannotWriteCaption(let path, let reason): "the caption \(path) cannot be written: \(reason)"
+        case .destinationExists(let path): "\(path) exists already, and nothing in it is written over"
+        case .unwritableFolder(let path): "nothing can be written into \(path)"
+        case .allTooSmall(let count, let resolution): "all \(count) pictures are smaller than \(resolution)"
         }
     }
 
@@ -61,7 +69,9 @@ extension DatasetError: CustomStringConvertible {
         case .noCaptions: "Have the pictures captioned, write captions by hand, or name class tokens to train on."
         case .invalidOption: "Give a value inside the range."
         case .captionsExist: "Ask for them to be overwritten if they should be."
-        case .cannotWriteCaption: "Check the folder's permissions and the disk."
+        case .cannotWriteCaption, .unwritableFolder: "Check the folder's permissions and the disk."
+        case .destinationExists: "Give another folder or another --name, or remove that one first."
+        case .allTooSmall: "Let them be enlarged, or ask for a lower resolution."
         }
     }
 }

@@ -15,6 +15,23 @@ public struct Subset: Sendable, Equatable, Codable {
     /// The words after the number, the caption of pictures that have none.
     public let classTokens: String?
     public let isRegularisation: Bool
+    /// Of its caption files, where it is not the data set's.
+    public var captionExtension: String?
+}
+
+/// One folder of pictures asked for by itself, as Kohya's dataset TOML does; its name carries no number.
+public struct SubsetSource: Sendable, Equatable {
+    public var folder: String
+    public var repeats: Int
+    public var classTokens: String?
+    /// nil: the data set's.
+    public var captionExtension: String?
+    public var isRegularisation: Bool
+
+    public init(folder: String, repeats: Int = 1, classTokens: String? = nil, captionExtension: String? = nil, isRegularisation: Bool = false) {
+        (self.folder, self.repeats, self.classTokens) = (folder, repeats, classTokens)
+        (self.captionExtension, self.isRegularisation) = (captionExtension, isRegularisation)
+    }
 }
 
 /// What a path was taken for.
@@ -25,6 +42,8 @@ public enum FolderReading: Sendable, Equatable {
     case leaf
     /// A folder of pictures whose name carries no number: one repeat.
     case plain
+    /// Folders that were named one by one, each with its repeats.
+    case listed
 }
 
 /// Reads Kohya's folder convention (sd-scripts `config_util`), and accepts the leaf folder as well as its parent.
@@ -68,6 +87,22 @@ struct FolderLayout {
         let parts = name.split(separator: "_", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 2, let repeats = Int(parts[0]), repeats >= 1 else { return nil }
         return (repeats, parts[1].isEmpty ? nil : String(parts[1]))
+    }
+
+    /// Folders named one by one.
+    init(_ sources: [SubsetSource]) throws(DatasetError) {
+        var subsets: [Subset] = []
+        for source in sources {
+            let folder = Self.withoutTrailingSlash(source.folder), entries = try Self.list(folder)
+            guard !entries.isEmpty else { throw .emptyFolder(folder) }
+            guard entries.contains(where: Self.isPictureName) else {
+                throw .noPictures(folder, found: Self.describe(entries, folders: entries.filter { Self.isFolder(folder + "/" + $0) }))
+            }
+            subsets.append(Subset(
+                folder: folder, name: Self.lastComponent(folder), repeats: source.repeats, classTokens: source.classTokens,
+                isRegularisation: source.isRegularisation, captionExtension: source.captionExtension))
+        }
+        (reading, self.subsets, ignored) = (.listed, subsets, [])
     }
 
     static func isPictureName(_ name: String) -> Bool { !name.hasPrefix(".") && pictureExtensions.contains(pathExtension(name)) }

@@ -66,6 +66,7 @@ public final class Session: @unchecked Sendable {
             shared.worker = (work, cell)
         }
         defer {
+            Engine.trimPool()    // between cells the process holds what stays loaded and no more
             let report = StatusReport(self)
             shared.withLock { shared in
                 shared.worker = nil
@@ -163,7 +164,7 @@ public final class Session: @unchecked Sendable {
     public func readDataset(_ request: DatasetRequest, progress: (Int, Int) throws -> Void = { _, _ in }) throws -> Dataset {
         let model = try requireModel()
         let options = request.options(nativeSide: model.nativeSide, multiple: model.diffusion.sizeMultiple)
-        let read = try Dataset(request.path, options: options, progress: progress)
+        let read = try request.sources.map { try Dataset($0, options: options, progress: progress) } ?? Dataset(request.path, options: options, progress: progress)
         let held = try request.heldOut.map { path in
             var options = options
             options.regularisation = nil
@@ -177,6 +178,8 @@ public final class Session: @unchecked Sendable {
 /// How a data set is asked for; what is nil follows from the model.
 public struct DatasetRequest: Sendable, Equatable {
     public var path: String
+    /// Folders named one by one, in place of the path.
+    public var sources: [SubsetSource]?
     /// A folder of pictures that are never trained on.
     public var heldOut: String?
     /// Pixels.

@@ -40,27 +40,34 @@ public struct Settings: Sendable, Equatable {
     /// Kohya's training TOML: sections are only for the eye, all keys are one flat list (sd-scripts' `--config_file`).
     ///
     /// - Throws: `LabError.toml` with the line for text that is no TOML, `.unknownKey` with the nearest, `MagicError` for a value out of range.
-    init(toml text: String, of table: [OptionSpecification]) throws {
-        let document: TOMLTable
+    init(toml text: String, of table: [OptionSpecification]) throws { try read(Self.document(text), table) }
+
+    /// Values of one table of a TOML document.
+    init(_ values: [String: TOMLValueConvertible], of table: [OptionSpecification]) throws {
+        for (key, value) in values.sorted(by: { $0.key < $1.key }) { try read(key, value, table) }
+    }
+
+    static func document(_ text: String) throws -> TOMLTable {
         do {
-            document = try TOMLTable(string: text)
+            return try TOMLTable(string: text)
         } catch let error as TOMLParseError {
             throw LabError.toml(error.description, line: error.source.begin.line)
         }
-        try read(document, table)
     }
 
     private mutating func read(_ table: TOMLTable, _ options: [OptionSpecification]) throws {
         for key in table.keys.sorted() {
             guard let value = table[key] else { continue }
-            if let section = value.table {
-                try read(section, options)
-            } else if let reason = KohyaNames.ignored[key] {
-                ignored.append((key, reason))
-            } else {
-                let option = try Self.option(named: key, in: options)
-                for text in try Self.texts(of: value, key: key, kind: option.kind) { try set(option, to: text) }
-            }
+            if let section = value.table { try read(section, options) } else { try read(key, value, options) }
+        }
+    }
+
+    private mutating func read(_ key: String, _ value: TOMLValueConvertible, _ options: [OptionSpecification]) throws {
+        if let reason = KohyaNames.ignored[key], !options.contains(where: { $0.name == key }) {
+            ignored.append((key, reason))
+        } else {
+            let option = try Self.option(named: key, in: options)
+            for text in try Self.texts(of: value, key: key, kind: option.kind) { try set(option, to: text) }
         }
     }
 
@@ -103,6 +110,11 @@ public struct Settings: Sendable, Equatable {
         return nil
     }
 
+    func integers(_ name: String) -> [Int] {
+        (values[name] ?? []).flatMap { value -> [OptionValue] in if case .list(let elements) = value { elements } else { [value] } }
+            .compactMap { if case .integer(let value) = $0 { value } else { nil } }
+    }
+
     func number(_ name: String) -> Double? {
         switch values[name]?.first {
         case .number(let value)?: value
@@ -117,6 +129,13 @@ public struct Settings: Sendable, Equatable {
         merged.values.merge(other.values) { _, new in new }
         merged.ignored += other.ignored
         return merged
+    }
+
+    /// Only the values of these names.
+    func restricted(to names: [String]) -> Settings {
+        var rest = Settings()
+        rest.values = values.filter { names.contains($0.key) }
+        return rest
     }
 
     /// `learning_rate = 0.0001`, one a line, in the table's order.

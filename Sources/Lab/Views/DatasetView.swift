@@ -66,7 +66,7 @@ struct DatasetView {
     var remarks: [String] {
         var lines: [String] = []
         switch dataset.reading {
-        case .parent: break
+        case .parent, .listed: break
         case .leaf: lines.append("\(dataset.location) was read as one of Kohya's numbered folders (its parent would do as well).")
         case .plain: lines.append("\(dataset.location) was read as a plain folder: each picture counts once. Name it like 10_mystyle, or give --repeats, to count it more often.")
         }

@@ -1,3 +1,4 @@
+import Datasets
 import Foundation
 import Imaging
 import Kernel
@@ -107,6 +108,53 @@ struct DatasetTests {
         #expect(shown.text.contains("a blue torus") && shown.text.contains("box 2") && !shown.text.contains("box 0"))
         #expect(cells.failure("caption edit 11.png x")?.hint?.contains("1.png") == true)
         #expect(cells.failure("caption replace \"\" x")?.message.contains("nothing to look for") == true)
+    }
+
+    @Test("Kohya's dataset TOML is read: inner keys hold over outer ones, and what belongs to training waits for it")
+    func toml() throws {
+        let cells = try Cells()
+        let first = try cells.makeDataset("a", pictures: 2) + "/2_tiles", second = try cells.makeDataset("b", pictures: 3, captioned: false) + "/2_tiles"
+        let text = """
+            [general]
+            caption_extension = ".txt"
+            shuffle_caption = true
+            num_repeats = 3
+            [[datasets]]
+            resolution = [32, 32]
+            batch_size = 2
+              [[datasets.subsets]]
+              image_dir = "\(first)"
+              [[datasets.subsets]]
+              image_dir = "\(second)"
+              num_repeats = 4
+              class_tokens = "tiles of mine"
+            """
+        let shown = try cells.run("dataset", body: text)
+        #expect(shown.text.contains("5 pictures · 18 with repeats") && shown.text.contains("tiles of mine"))
+        #expect(shown.text.contains("train_batch_size = 2") && shown.text.contains("shuffle_caption = true"))
+        #expect(cells.session.dataset?.options.resolution == PixelSize(32, 32))
+        let mistakes: [(from: String, to: String, expected: String)] = [
+            ("num_repeats = 4", "num_repeat = 4", "num_repeat"), ("image_dir = \"\(first)\"", "image_dir = \"\(first)x\"", "does not exist"),
+            ("num_repeats = 4", "resolution = 64", "differs"), ("[general]", "[generell]", "generell"), ("num_repeats = 4", "num_repeats = 0", "whole number"),
+            ("[[datasets]]", "[[datasets]", "line"), ("image_dir = \"\(second)\"", "", "image_dir"),
+        ]
+        for (from, to, expected) in mistakes {
+            let said = cells.failure("dataset", body: text.replacingOccurrences(of: from, with: to)).map(\.message) ?? "accepted"
+            #expect(said.contains(expected), "\(to)")
+            #expect(cells.session.dataset?.pictures.count == 5)
+        }
+    }
+
+    @Test("pictures are prepared into a numbered folder that trains as it is, and nothing is written over")
+    func prepare() throws {
+        let cells = try Cells()
+        let source = try cells.makeDataset("photos", pictures: 2) + "/2_tiles", target = "\(cells.folder)/prepared"
+        let shown = try cells.run("dataset prepare \(source) \(target) --resolution 32 --repeats 5")
+        #expect(shown.text.contains("64×64 → 32×32") && shown.text.contains("%dataset \(target)") && !shown.pictures.isEmpty)
+        #expect(try cells.run("dataset \(target)").text.contains("2 pictures · 10 with repeats"))
+        #expect(cells.session.dataset?.subsets.map(\.name) == ["5_tiles"])
+        #expect(cells.failure("dataset prepare \(source) \(target) --resolution 32 --repeats 5")?.message.contains("exists already") == true)
+        #expect(cells.failure("dataset prepare \(cells.folder)/nowhere \(target)")?.message.contains("does not exist") == true)
     }
 
     @Test("a new model with pictures of another size has the dataset read again")
