@@ -70,12 +70,12 @@ let package = Package(
                 "Lab", "Forge", "Kernel", "Scenes", "Imaging", "JupyterWire", "CCompute", "Models", "Neural", "TensorCore", "Training", "Diffusion", "Adapters", "Checkpoints",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            resources: [.copy("logos")]),
+            resources: [.copy("kernelspec")]),
 
         // Tests: a folder per target.
         .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),
         test("CCompute"), test("TensorCore", "CCompute"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
         test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),
         test("Datasets", "Imaging", "TensorCore"), test("Training", "Models", "Datasets", "Imaging", "Adapters", "Diffusion", "Neural", "Checkpoints"), test("Records"), test("JupyterWire"),
-        test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging"), test("Forge", "Scenes", "Models"),
+        test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging", "Datasets"), test("Forge", "Scenes", "Models"),
     ])

@@ -29,8 +29,8 @@ struct CaptionerStage: ForgeStage {
         guard let material else { throw ForgeError.missing(stage: name, needs: "pictures", command: "loralab forge render") }
         var generator = TorchGenerator(seed: recipe.seed &+ 2_000_003 &+ UInt64(step))
         let chosen = generator.integers(plan.batch, in: 0..<material.reduce(0) { $0 + $1.count }).map { Self.picture($0, of: material) }
-        let originals = Tensor.concatenated(chosen.map { $0.store.batch([$0.index]) }, axis: 0)      // [B, s, s, 3]
-        let pixels = PictureVariation(using: &generator).apply(to: originals, using: &generator)
+        let shifted = chosen.map { $0.store.shifted($0.index, reach: PictureVariation.reach, using: &generator) }
+        let pixels = PictureVariation(using: &generator).apply(to: Tensor.concatenated(shifted, axis: 0), using: &generator)  // [B, s, s, 3]
         let captions = chosen.map { store, index in
             [model.configuration.text.bosTokenID] + tokenizer.tokenize(Self.caption(of: store.scene(index), store.manner))
                 + [tokenizer.separatorID]
@@ -61,8 +61,10 @@ struct CaptionerStage: ForgeStage {
     }
 }
 
-/// Small changes of contrast, brightness and grain, so that the captioner also reads pictures that no renderer made.
+/// Small changes of place, contrast, brightness and grain, so that the captioner also reads pictures that no renderer made.
 struct PictureVariation {
+    /// Largest shift along each side, pixels.
+    static let reach = 8
     private let contrast: Float, brightness: Float, grain: Float
 
     init(using generator: inout TorchGenerator) {

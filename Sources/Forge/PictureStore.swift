@@ -86,6 +86,28 @@ struct PictureStore: Sendable {
     /// - Returns: pictures `[B, size, size, 3]` in −1...1.
     func batch(_ indices: [Int]) -> Tensor { crops(indices.map { ($0, 0, 0) }, side: size) }
 
+    /// One picture moved at random by up to `reach` pixels along each side, its rim repeated where it leaves a gap.
+    ///
+    /// - Returns: `[1, size, size, 3]` in −1...1.
+    func shifted(_ index: Int, reach: Int, using generator: inout TorchGenerator) -> Tensor {
+        let dx = generator.integer(below: 2 * reach + 1) - reach, dy = generator.integer(below: 2 * reach + 1) - reach
+        let rows = (0..<size).map { min(max($0 + dy, 0), size - 1) }, columns = (0..<size).map { min(max($0 + dx, 0), size - 1) }
+        return Tensor(shape: [1, size, size, 3]) { target in
+            bytes.withUnsafeBytes { source in
+                var next = 0
+                for row in rows {
+                    let start = index * Self.bytesPerPicture(size) + row * size * 3
+                    for column in columns {
+                        for channel in 0..<3 {
+                            target[next] = Float(source[start + column * 3 + channel]) / 127.5 - 1
+                            next += 1
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /// - Returns: `count` crops of pictures drawn at random, `[count, side, side, 3]` in −1...1.
     func crops(_ count: Int, side: Int, using generator: inout TorchGenerator) -> Tensor {
         let places = (0..<count).map { _ in

@@ -39,7 +39,7 @@ struct KernelFolder {
     /// The logos that the build copies beside the program.
     private static var logos: URL {
         get throws {
-            let folder = URL(fileURLWithPath: try executable).deletingLastPathComponent().appendingPathComponent("LoRALab_loralab.resources/logos")
+            let folder = URL(fileURLWithPath: try executable).deletingLastPathComponent().appendingPathComponent("LoRALab_loralab.resources/kernelspec")
             guard FileManager.default.fileExists(atPath: folder.path) else {
                 throw CommandError("\(folder.path) is missing: the program was moved without the folders beside it, or needs building again.")
             }
