@@ -10,6 +10,8 @@ public enum AdapterError: Error, Equatable, Sendable {
     case unitDoesNotDivide(unit: Int, rank: Int)
     /// Neither UNet nor text encoder was asked for, or the model has no layer that the rules name.
     case noTargets
+    /// `path:strength:strength` with an empty path, or a strength that is not finite.
+    case invalidReference(String)
     /// A file without one adapter module.
     case notAnAdapter(file: String, found: String)
     /// A file of another adapter type than plain LoRA, where only that will do.
@@ -34,6 +36,7 @@ extension AdapterError: CustomStringConvertible {
             "rank \(rank) is outside \(allowed.lowerBound)…\(allowed.upperBound); the nearest is \(nearest)"
         case .invalidAlpha(let alpha): "alpha \(alpha) is not a positive number; the rank or half of it is usual"
         case .noTargets: "there is no layer to adapt: ask for the UNet, the text encoder, or both"
+        case .invalidReference(let text): "\(text) names no adapter file with its strengths"
         case .notAnAdapter(let file, let found): "\(file) holds no adapter: \(found)"
         case .unsupportedType(let type, let file): "\(file) is a \(type) adapter; plain LoRA is what can be used here"
         case .unknownKeys(let keys, let count, let seems, let file):
@@ -56,6 +59,7 @@ extension AdapterError: CustomStringConvertible {
         case .invalidAlpha: "Leave alpha out to have it equal the rank."
         case .noTargets: "Set a learning rate above 0 for at least one of the two."
         case .unitDoesNotDivide: "Give a unit that divides the rank: 1, 2 or 4 usually."
+        case .invalidReference: "Write the file's path, then :0.8 for both strengths or :0.5:0.3 for UNet and text encoder."
         case .notAnAdapter, .unknownKeys: "Give an adapter of Stable Diffusion 1, 2 or XL in the names of Kohya's scripts, LyCORIS, PEFT or diffusers."
         case .unsupportedType: "Convert it to a LoRA with LyCORIS' tools (extract), or train one here."
         case .malformedModule, .malformedConfiguration: "The file is damaged or incomplete: fetch it again."

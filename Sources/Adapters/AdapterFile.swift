@@ -64,8 +64,7 @@ public struct AdapterFile: Sendable {
         }
         guard !groups.isEmpty else { throw AdapterError.notAnAdapter(file: file.location, found: "it is empty") }
         let configuration = try PEFTConfiguration(metadata: file.metadata, file: file.location)
-        let scaling: LoHa.Scaling = file.metadata["ss_network_module"] == "networks.loha" ? .once : .twice
-        return try groups.mapValues { try $0.module(configuration, scaling) }
+        return try groups.mapValues { try $0.module(configuration) }
     }
 
     /// A number of any type: older writers stored integers and halves.
@@ -120,10 +119,10 @@ private struct ModuleTensors {
         }
     }
 
-    func module(_ configuration: PEFTConfiguration, _ scaling: LoHa.Scaling) throws(AdapterError) -> StoredModule {
-        if !blocks.isEmpty { return try joined().module(configuration, scaling) }
+    func module(_ configuration: PEFTConfiguration) throws(AdapterError) -> StoredModule {
+        if !blocks.isEmpty { return try joined().module(configuration) }
         let has = { (prefix: String) in tensors.keys.contains { $0.hasPrefix(prefix) } }
-        if has("hada_") { return .dense(try loHa(scaling), magnitude: try take(only: ["hada_"])) }
+        if has("hada_") { return .dense(try loHa(), magnitude: try take(only: ["hada_"])) }
         if has("lokr_") { return .dense(try loKr(), magnitude: try take(only: ["lokr_"])) }
         if has("lora_") { return try loRA(configuration) }
         if has("diff") || has("w_norm") || has("b_norm") { return try difference() }
@@ -153,7 +152,7 @@ private struct ModuleTensors {
             magnitude: magnitude)
     }
 
-    private func loHa(_ scaling: LoHa.Scaling) throws(AdapterError) -> LoHa {
+    private func loHa() throws(AdapterError) -> LoHa {
         let w1a = try matrix("hada_w1_a"), w1b = try matrix("hada_w1_b"), w2a = try matrix("hada_w2_a"), w2b = try matrix("hada_w2_b")
         let first = tensors["hada_t1"], second = tensors["hada_t2"], rank = w1b.shape[0]
         let inner = first == nil ? 1 : 0                                  // the axis of r in the first factors
@@ -167,7 +166,7 @@ private struct ModuleTensors {
         }
         return LoHa(
             w1a: parameter("hada_w1_a", scaled(w1a)), w1b: parameter("hada_w1_b", w1b), w2a: parameter("hada_w2_a", w2a), w2b: parameter("hada_w2_b", w2b),
-            cores: first.flatMap { a in second.map { (parameter("hada_t1", a), parameter("hada_t2", $0)) } }, alpha: alpha(rank), scaling: scaling)
+            cores: first.flatMap { a in second.map { (parameter("hada_t1", a), parameter("hada_t2", $0)) } }, alpha: alpha(rank))
     }
 
     private func loKr() throws(AdapterError) -> LoKr {
@@ -211,7 +210,7 @@ private struct ModuleTensors {
         result.blocks = [:]
         for (isUp, ending) in [(true, "lora_up.weight"), (false, "lora_down.weight")] {
             let list = blocks[isUp] ?? [:], parts = list.sorted { $0.key < $1.key }.map(\.value)
-            guard let first = parts.first, list.count == list.keys.max()! + 1, parts.allSatisfy({ $0.rank == 2 && $0.shape == first.shape }), tensors[ending] == nil else {
+            guard let first = parts.first, list.keys.sorted() == Array(0..<list.count), parts.allSatisfy({ $0.rank == 2 && $0.shape == first.shape }), tensors[ending] == nil else {
                 throw malformed("DyLoRA blocks of \(ending) are missing or differ in shape")
             }
             result.tensors[ending] = Tensor.concatenated(parts, axis: isUp ? 1 : 0)

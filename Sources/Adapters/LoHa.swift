@@ -1,8 +1,8 @@
 import Neural
 import TensorCore
 
-/// Low-rank Hadamard product: `ΔW = scale · (w1a·w1b) ⊙ (w2a·w2b)` – Hyeon-Woo et al. 2022, arXiv:2108.06098. The rank of ΔW
-/// reaches r². With cores (convolutions): `ΔW = scale · tucker(t1, w1a, w1b) ⊙ tucker(t2, w2a, w2b)`, proposition 3.
+/// Low-rank Hadamard product: `ΔW = (α / r) · (w1a·w1b) ⊙ (w2a·w2b)` – Hyeon-Woo et al. 2022, arXiv:2108.06098. The rank of ΔW
+/// reaches r². With cores (convolutions): `ΔW = (α / r) · tucker(t1, w1a, w1b) ⊙ tucker(t2, w2a, w2b)`, proposition 3.
 public struct LoHa: WeightDifference {
     public static let kind = AdapterKind.loha
     /// "hada_w1_a" `[out, r]`, with cores `[r, out]`; "hada_w1_b" `[r, in · k · k]`, with cores `[r, in]`.
@@ -12,21 +12,9 @@ public struct LoHa: WeightDifference {
     /// "hada_t1", "hada_t2" `[r, r, k, k]`.
     public let cores: (first: Parameter, second: Parameter)?
     public let alpha: Float
-    public let scaling: Scaling
-
-    /// What α means to the program that wrote the file.
-    public enum Scaling: Sendable {
-        /// `α / r`: the paper's, and that of sd-scripts' `networks.loha`.
-        case once
-        /// `(α / r)²`: lycoris-lora puts the scale on each of the two products it makes of it (release 4.1). The same where α = r.
-        case twice
-    }
 
     public var rank: Int { w1b.value.shape[0] }
-    public var scale: Float {
-        let once = alpha / Float(rank)
-        return scaling == .once ? once : once * once
-    }
+    public var scale: Float { alpha / Float(rank) }
     public var factors: [(ending: String, parameter: Parameter)] {
         factors([w1a, w1b, w2a, w2b, cores?.first, cores?.second], ["hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"])
     }
@@ -39,10 +27,7 @@ public struct LoHa: WeightDifference {
             * tuckerProduct(core: cores.second.tensor, left: w2a.tensor, right: w2b.tensor) * scale
     }
 
-    /// The scale goes into w1a and α is written as the rank, so that programs of either opinion on α compute the same.
-    public func tensors() -> [(ending: String, tensor: Tensor)] {
-        tensors(alpha: Float(rank)).map { ending, tensor in (ending, ending == "hada_w1_a" && scale != 1 ? tensor * scale : tensor) }
-    }
+    public func tensors() -> [(ending: String, tensor: Tensor)] { tensors(alpha: alpha) }
 
     /// As LyCORIS starts: w1a N(0, 0.1²), w1b and w2b N(0, 1), w2a zero, cores N(0, 0.1²).
     static func fresh(_ name: String, _ kind: AdaptableKind, rank: Int, alpha: Float, hasCores: Bool, generator: inout TorchGenerator) -> LoHa {
@@ -57,6 +42,6 @@ public struct LoHa: WeightDifference {
         return LoHa(
             w1a: normal("hada_w1_a", outer, 0.1), w1b: normal("hada_w1_b", inner, 1),
             w2a: Parameter("\(name).hada_w2_a", .zeros(outer), trainable: true), w2b: normal("hada_w2_b", inner, 1),
-            cores: cores, alpha: alpha, scaling: .once)
+            cores: cores, alpha: alpha)
     }
 }

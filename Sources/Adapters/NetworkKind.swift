@@ -91,3 +91,31 @@ public struct NetworkSpecification: Sendable, Equatable, Codable {
         }
     }
 }
+
+extension NetworkSpecification {
+    /// What a file's metadata says of the network and the family of its base model, as Kohya's scripts write it; the trainer adds
+    /// what it knows of the run.
+    /// - Parameter baseVersion: `sd_v1`, `sd_v2`, `sd_v2_v` or `sdxl_base_v1-0`.
+    public func metadata(baseVersion: String) -> [String: String] {
+        let isXL = baseVersion.hasPrefix("sdxl")
+        let architecture = switch baseVersion {
+        case "sd_v2": "stable-diffusion-v2-512/lora"
+        case "sd_v2_v": "stable-diffusion-v2-768-v/lora"
+        default: isXL ? "stable-diffusion-xl-v1-base/lora" : "stable-diffusion-v1/lora"
+        }
+        var entries = [
+            "ss_network_module": kind.networkModule, "ss_network_dim": "\(base.rank)", "ss_network_alpha": "\(base.effectiveAlpha)",
+            "ss_base_model_version": baseVersion, "ss_v2": baseVersion.hasPrefix("sd_v2") ? "True" : "False", "modelspec.sai_model_spec": "1.0.1",
+            "modelspec.architecture": architecture, "modelspec.prediction_type": baseVersion == "sd_v2_v" ? "v" : "epsilon",
+            "modelspec.implementation": isXL ? "https://github.com/Stability-AI/generative-models" : "diffusers", "modelspec.implementation_version": "LoRALab",
+        ]
+        var arguments = kind.arguments
+        if let convolution = effectiveConvolution {
+            let alpha = LoRASpecification(rank: convolution.rank, alpha: convolution.alpha).effectiveAlpha
+            arguments += [("conv_dim", "\(convolution.rank)"), ("conv_alpha", "\(alpha)")]
+        }
+        if usesCores { arguments.append(("use_tucker", "True")) }
+        if !arguments.isEmpty { entries["ss_network_args"] = "{" + arguments.map { "\"\($0.name)\": \"\($0.value)\"" }.joined(separator: ", ") + "}" }
+        return entries
+    }
+}
