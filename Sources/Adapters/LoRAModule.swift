@@ -4,18 +4,12 @@ import TensorCore
 /// Low-rank adaptation of one layer: `Δy = multiplier · (α / r) · B(A x)` – Hu et al. 2021, arXiv:2106.09685.
 ///
 /// B starts at zero, so before the first step the adapted model equals the base model.
-public protocol LoRAModule: LayerAdapter, Sendable {
-    /// Kohya's name of the layer: `lora_unet_down_blocks_0_attentions_0_proj_in`.
-    var name: String { get }
-    /// The layer this adapts.
-    var layer: any AdaptableLayer { get }
+public protocol LoRAModule: LayerChange {
     /// A: `[r, in]`, or `[r, k, k, in]` for a convolution.
     var down: Parameter { get }
     /// B: `[out, r]`, or `[out, 1, 1, r]` for a convolution.
     var up: Parameter { get }
     var alpha: Float { get set }
-    /// Strength at which the adapter is applied; 1 while training.
-    var multiplier: Float { get set }
 }
 
 extension LoRAModule {
@@ -23,6 +17,13 @@ extension LoRAModule {
     public var rank: Int { down.value.shape[0] }
     /// α / r.
     public var scale: Float { alpha / Float(rank) }
+
+    public var kind: AdapterKind { .lora }
+    public var parameters: [Parameter] { [down, up] }
+
+    public func tensors() -> [(ending: String, tensor: Tensor)] {
+        LoRAFactors(down: down.value, up: up.value, alpha: alpha).tensors(for: layer.kind)
+    }
 
     /// B·A as matrices, without scale: `[out, k·k·in]` (k is 1 for a linear layer).
     func product() -> Tensor {
@@ -35,8 +36,10 @@ extension LoRAModule {
     var upMatrix: Tensor { up.value.reshaped([-1, rank]) }
 
     /// What the adapter adds to the layer's weight at multiplier 1, in the weight's own shape: `(α / r) · B A`.
-    public func weightDelta() -> Tensor {
-        withoutGradients { (product() * scale).reshaped(layer.weight.value.shape) }
+    public func weightDelta() -> Tensor { weightDelta(multiplier: 1) }
+
+    public func weightDelta(multiplier: Float) -> Tensor {
+        withoutGradients { (product() * (multiplier * scale)).reshaped(layer.weight.value.shape) }
     }
 
     /// Replaces both factors; shapes may have another rank.
@@ -68,9 +71,7 @@ public final class LoRALinear: LoRAModule, @unchecked Sendable {
     }
 
     /// - Parameter x: `[..., in]`. - Returns: `[..., out]`, to be added to the base output.
-    public func delta(_ x: Tensor) -> Tensor {
-        (x.linear(down.tensor) * (multiplier * scale)).linear(up.tensor)
-    }
+    public func delta(_ x: Tensor) -> Tensor { loRADelta(x, layer.kind, down: down.tensor, up: up.tensor, scale: multiplier * scale) }
 }
 
 /// LoRA of a convolution: A has the layer's own kernel, stride and padding, B is 1×1.
@@ -82,23 +83,25 @@ public final class LoRAConv: LoRAModule, @unchecked Sendable {
     public let down: Parameter, up: Parameter
     public var alpha: Float
     public var multiplier: Float = 1
-    private let stride: Int
-    private let padding: Padding
 
-    init(name: String, layer: any AdaptableLayer, stride: Int, padding: Padding, down: Tensor, up: Tensor, alpha: Float) {
+    init(name: String, layer: any AdaptableLayer, down: Tensor, up: Tensor, alpha: Float) {
         self.name = name
         self.layer = layer
-        self.stride = stride
-        self.padding = padding
         self.down = Parameter("\(name).lora_down.weight", down, trainable: true)
         self.up = Parameter("\(name).lora_up.weight", up, trainable: true)
         self.alpha = alpha
     }
 
     /// - Parameter x: `[B, H, W, in]`. - Returns: `[B, H', W', out]`, to be added to the base output.
-    public func delta(_ x: Tensor) -> Tensor {
-        let hidden = x.conv2d(down.tensor, bias: nil, stride: stride, padding: padding)          // [B, H', W', r]
-        return (hidden * (multiplier * scale)).conv2d(up.tensor, bias: nil, padding: Padding(0))
+    public func delta(_ x: Tensor) -> Tensor { loRADelta(x, layer.kind, down: down.tensor, up: up.tensor, scale: multiplier * scale) }
+}
+
+/// `scale · B(A x)` in a layer's own way of applying A.
+func loRADelta(_ x: Tensor, _ kind: AdaptableKind, down: Tensor, up: Tensor, scale: Float) -> Tensor {
+    switch kind {
+    case .linear: return (x.linear(down) * scale).linear(up)
+    case .convolution(_, _, _, let stride, let padding):
+        return (x.conv2d(down, stride: stride, padding: padding) * scale).conv2d(up)                // [B, H', W', r] → [B, H', W', out]
     }
 }
 
@@ -120,7 +123,6 @@ public struct LoRAFactors: Sendable {
 func loRAModule(name: String, layer: any AdaptableLayer, factors: LoRAFactors) -> any LoRAModule {
     switch layer.kind {
     case .linear: LoRALinear(name: name, layer: layer, down: factors.down, up: factors.up, alpha: factors.alpha)
-    case .convolution(_, _, _, let stride, let padding):
-        LoRAConv(name: name, layer: layer, stride: stride, padding: padding, down: factors.down, up: factors.up, alpha: factors.alpha)
+    case .convolution: LoRAConv(name: name, layer: layer, down: factors.down, up: factors.up, alpha: factors.alpha)
     }
 }

@@ -6,11 +6,10 @@ import TensorCore
 ///
 /// Made unattached; `attach` places the modules in the layers' slots, `detach` takes them out and leaves the base model as it
 /// was. Changes happen between steps, by the one session that owns the model; hence `@unchecked Sendable`.
-public final class LoRANetwork: @unchecked Sendable {
-    /// Text encoder first, then the UNet, each in the model's order.
+public final class LoRANetwork: AdapterCollection, @unchecked Sendable {
     public let modules: [any LoRAModule]
-    public private(set) var isAttached = false
-    private var multipliers: [AdapterPart: Float] = [:]
+    public let placement = Placement()
+    public var adapters: [any Adapter] { modules }
 
     init(modules: [any LoRAModule]) { self.modules = modules }
 
@@ -53,49 +52,10 @@ public final class LoRANetwork: @unchecked Sendable {
 
     public func modules(of part: AdapterPart) -> [any LoRAModule] { modules.filter { $0.part == part } }
 
-    /// What is trained: A and B of each module, in order.
-    public var parameters: [Parameter] { modules.flatMap { [$0.down, $0.up] } }
-
-    public func parameters(of part: AdapterPart) -> [Parameter] { modules(of: part).flatMap { [$0.down, $0.up] } }
-
-    public var parameterCount: Int { parameters.reduce(0) { $0 + $1.value.count } }
-
     /// The largest rank and its alpha; a network read from a file may mix ranks.
     public var rank: Int { modules.map(\.rank).max() ?? 0 }
     public var alpha: Float { modules.max { $0.rank < $1.rank }?.alpha ?? 0 }
     public var hasMixedRanks: Bool { Set(modules.map(\.rank)).count > 1 }
-
-    // MARK: In and out of the model
-
-    /// Places every module whose multiplier is not 0 in its layer's slot. Placing twice is placing once.
-    public func attach() {
-        detach()
-        isAttached = true
-        for module in modules where module.multiplier != 0 { module.layer.adapters.append(module) }
-    }
-
-    /// Takes the modules out; the model is the base model again (or carries what other networks left).
-    public func detach() {
-        isAttached = false
-        for module in modules { module.layer.adapters.removeAll { $0 === module } }
-    }
-
-    /// Strength per part; 0 takes a part out of the computation altogether.
-    public func setMultiplier(unet: Float, textEncoder: Float) {
-        for module in modules { module.multiplier = module.part == .unet ? unet : textEncoder }
-        if isAttached { attach() }
-    }
-
-    /// Runs `body` with other strengths, then puts the old ones back.
-    public func withMultiplier<R>(unet: Float, textEncoder: Float, _ body: () throws -> R) rethrows -> R {
-        let before = modules.map(\.multiplier)
-        setMultiplier(unet: unet, textEncoder: textEncoder)
-        defer {
-            for (module, multiplier) in zip(modules, before) { module.multiplier = multiplier }
-            if isAttached { attach() }
-        }
-        return try body()
-    }
 
     // MARK: Snapshots
 
@@ -125,24 +85,6 @@ public final class LoRANetwork: @unchecked Sendable {
         defer { restore(present) }
         return try body()
     }
-
-    // MARK: Merging
-
-    /// Adds the adapter to the base weights: `W ← W + multiplier · (α/r) · B A`, in float32, stored in the weight's own precision.
-    /// - Parameter strength: further factor. The network should be detached afterwards, or it counts twice.
-    public func merge(strength: Float = 1) {
-        withoutGradients {
-            for module in modules where module.multiplier * strength != 0 {
-                let weight = module.layer.weight.value
-                let sum = weight.converted(to: .float32) + module.weightDelta() * (module.multiplier * strength)
-                module.layer.weight.value = sum.converted(to: weight.dtype)
-            }
-        }
-    }
-}
-
-extension LoRAModule {
-    public var part: AdapterPart { name.hasPrefix(AdapterPart.unet.rawValue) ? .unet : .textEncoder }
 }
 
 extension AdaptableKind {

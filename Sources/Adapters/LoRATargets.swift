@@ -3,11 +3,18 @@ import Neural
 /// The part of a model that a layer belongs to, by Kohya's prefixes.
 public enum AdapterPart: String, Codable, Sendable, CaseIterable {
     case textEncoder = "lora_te"
+    /// SDXL's second one.
+    case textEncoder2 = "lora_te2"
     case unet = "lora_unet"
 
     /// Kohya's name of a layer: the part's prefix and the module path with `_` for `.`.
     public func name(ofLayer path: String) -> String {
-        rawValue + "_" + String(path.map { $0 == "." ? "_" : $0 })
+        rawValue + "_" + LayerNaming.underscored(path)
+    }
+
+    /// The part that a name's prefix tells.
+    init(name: String) {
+        self = name.hasPrefix(AdapterPart.unet.rawValue) ? .unet : name.hasPrefix(AdapterPart.textEncoder2.rawValue) ? .textEncoder2 : .textEncoder
     }
 }
 

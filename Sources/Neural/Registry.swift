@@ -23,6 +23,8 @@ public final class Registry: @unchecked Sendable {
     public private(set) var parameters: [Entry] = []
     /// Linear and convolution layers by module path ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q").
     public private(set) var adaptable: [(path: String, layer: any AdaptableLayer)] = []
+    /// Normalisation layers, which take adapters of their own.
+    public private(set) var norms: [NormSlot] = []
     private var keysRead: Set<String> = []
 
     public init() {}
@@ -59,6 +61,7 @@ public final class Registry: @unchecked Sendable {
 
     func add(_ entry: Entry) { parameters.append(entry) }
     func add(_ layer: any AdaptableLayer, at path: String) { adaptable.append((path, layer)) }
+    func add(_ norm: NormSlot) { norms.append(norm) }
     func markRead(_ key: String) { keysRead.insert(key) }
     func hasRead(_ key: String) -> Bool { keysRead.contains(key) }
 }

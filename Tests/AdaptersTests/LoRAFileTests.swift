@@ -69,7 +69,7 @@ import Testing
         #expect(throws: AdapterError.self) { try read([pair[0], ("\(name).lora_up.weight", .ones([16, 3]))]) }
         #expect(throws: AdapterError.self) { try read([pair[0], ("\(name).lora_up.weight", Tensor([Float](repeating: .nan, count: 32), shape: [16, 2]))]) }
         do {
-            _ = try read([("\(name).hada_w1_a", .ones([2, 2]))])
+            _ = try read(["hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"].map { ("\(name).\($0)", .ones([2, 2])) })
             Issue.record("a LoHa file was accepted")
         } catch AdapterError.unsupportedType(let type, _) { #expect(type == "LoHa") }
     }

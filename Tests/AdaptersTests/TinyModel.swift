@@ -36,9 +36,65 @@ struct TinyModel {
         try LoRANetwork(LoRAFile(path: Self.path(name)), unet: unet.registry, textEncoder: text.registry)
     }
 
+    var adaptable: AdaptableModel { AdaptableModel(unet: unet.registry, textEncoder: text.registry) }
+
+    /// The network of one of `make_adapter_kinds.py`'s files.
+    func adapter(_ name: String) throws -> AdapterNetwork {
+        try AdapterNetwork(AdapterFile(path: Self.path("kinds/\(name).safetensors")), model: adaptable)
+    }
+
+    /// Text states `[2, 8, 12]`.
+    func textStates() -> Tensor { withoutGradients { text.encode(Self.ids) } }
+
     func fresh(_ specification: LoRASpecification, seed: UInt64 = 1) throws -> LoRANetwork {
         var generator = TorchGenerator(seed: seed)
         return try LoRANetwork(specification, unet: unet.registry, textEncoder: text.registry, generator: &generator)
+    }
+}
+
+/// The SDXL model of `make_adapter_kinds.py`, with weights by formula.
+struct TinyXL {
+    let unet: UNet
+    let texts: [CLIPTextEncoder]
+
+    init() throws {
+        unet = try UNet(
+            configuration: ConfigurationFile.read(UNet.Configuration.self, TinyModel.path("kinds/xl_unet.json")), weights: Weights(FormulaWeights()))
+        texts = try (1...2).map {
+            try CLIPTextEncoder(
+                configuration: ConfigurationFile.read(CLIPTextEncoder.Configuration.self, TinyModel.path("kinds/xl_text_\($0).json")),
+                weights: Weights(FormulaWeights()))
+        }
+    }
+
+    var adaptable: AdaptableModel {
+        AdaptableModel(unet: unet.registry, textEncoder: texts[0].registry, textEncoder2: texts[1].registry)
+    }
+
+    /// The denoiser's output `[2, 8, 8, 4]` for the fixture's inputs.
+    func output() throws -> Tensor {
+        let latents = try TinyModel.expected("latents")
+        return withoutGradients {
+            let first = texts[0].encodeWithPooled(TinyModel.ids, layerFromEnd: 2), second = texts[1].encodeWithPooled(TinyModel.ids, layerFromEnd: 2)
+            let added = AddedConditions(pooled: second.pooled, timeIDs: [[64, 48, 0, 8, 96, 96], [128, 64, 3, 0, 64, 128]])
+            return unet(latents, timesteps: [3, 741], context: Tensor.concatenated([first.states, second.states], axis: 2), added: added)
+        }
+    }
+}
+
+/// Weights as `Tests/Fixtures/formula.py` makes them.
+final class FormulaWeights: WeightSource {
+    let location = "weights by formula"
+    let keys: [String] = []
+    func contains(_ key: String) -> Bool { true }
+
+    func tensor(_ key: String, shape: [Int]) throws(CheckpointError) -> Tensor {
+        let isMatrix = shape.count > 1, offset: Float = !isMatrix && key.hasSuffix("weight") ? 1 : 0
+        let scale = isMatrix ? (3 / Float(shape.dropFirst().reduce(1, *))).squareRoot() : offset == 1 ? 0.2 : 0.1
+        let stream = CounterStream(seed: 0, key: key)
+        return Tensor(shape: shape) { values in
+            for i in values.indices { values[i] = (2 * stream.uniform(at: i) - 1) * scale + offset }
+        }
     }
 }
 

@@ -47,12 +47,16 @@ def output(unet, text):
     return unet(x, t, text(torch.tensor(IDS))[0]).sample.permute(0, 2, 3, 1).contiguous()
 
 
+def with_scope(path):
+    """transformers 5 has dropped `text_model.` from its module paths; files keep it."""
+    return path if path.startswith(("text_model.", "text_projection")) else "text_model." + path
+
+
 def targets(unet, text):
     """(Kohya's name, module) of every layer that networks.lora adapts."""
     for name, module in text.named_modules():
         if isinstance(module, torch.nn.Linear) and (".self_attn." in name or ".mlp." in name):
-            path = name if name.startswith("text_model.") else "text_model." + name
-            yield "lora_te_" + path.replace(".", "_"), module
+            yield "lora_te_" + with_scope(name).replace(".", "_"), module
     for name, module in unet.named_modules():
         small = isinstance(module, torch.nn.Linear) or (isinstance(module, torch.nn.Conv2d) and module.kernel_size == (1, 1))
         if small and ".attentions." in "." + name:
@@ -100,8 +104,7 @@ def main():
         print("largest difference to output.kohya:", float((output(unet, text) - expected).abs().max()), "of", float(expected.abs().max()))
         return
     save_file({k: v.contiguous() for k, v in unet.state_dict().items()}, OUT / "unet.safetensors")
-    prefix = lambda k: k if k.startswith("text_model.") else "text_model." + k
-    save_file({prefix(k): v.contiguous() for k, v in text.state_dict().items() if "position_ids" not in k}, OUT / "text_encoder.safetensors")
+    save_file({with_scope(k): v.contiguous() for k, v in text.state_dict().items() if "position_ids" not in k}, OUT / "text_encoder.safetensors")
     (OUT / "unet.json").write_text(json.dumps(dict(unet.config), default=str))
     (OUT / "text_encoder.json").write_text(text.config.to_json_string())
     outputs = dict(base=output(unet, text), latents=inputs()[0].permute(0, 2, 3, 1).contiguous())

@@ -6,6 +6,7 @@ public struct GroupNorm: Sendable {
     public let groups: Int
     public let epsilon: Float
     public let scale: Parameter, shift: Parameter
+    private let slot: NormSlot
 
     public init(_ w: Weights, groups: Int, channels: Int, epsilon: Float) throws(CheckpointError) {
         precondition(channels % groups == 0, "\(w.path): \(channels) channels do not divide into \(groups) groups")
@@ -13,16 +14,18 @@ public struct GroupNorm: Sendable {
         self.epsilon = epsilon
         scale = try w.parameter("weight", shape: [channels], initial: .ones)
         shift = try w.parameter("bias", shape: [channels], initial: .zeros)
+        slot = NormSlot(path: w.path, scale: scale, shift: shift)
+        w.registry.add(slot)
     }
 
     /// - Parameter x: `[B, H, W, C]`. - Returns: the same shape.
     public func callAsFunction(_ x: Tensor) -> Tensor {
-        x.groupNorm(groups: groups, scale: scale.tensor, shift: shift.tensor, epsilon: epsilon)
+        x.groupNorm(groups: groups, scale: slot.adaptedScale, shift: slot.adaptedShift, epsilon: epsilon)
     }
 
     /// `silu(norm(x))` in one pass.
     public func thenSiLU(_ x: Tensor) -> Tensor {
-        x.groupNorm(groups: groups, scale: scale.tensor, shift: shift.tensor, epsilon: epsilon, activation: .silu)
+        x.groupNorm(groups: groups, scale: slot.adaptedScale, shift: slot.adaptedShift, epsilon: epsilon, activation: .silu)
     }
 }
 
@@ -30,15 +33,18 @@ public struct GroupNorm: Sendable {
 public struct LayerNorm: Sendable {
     public let epsilon: Float
     public let scale: Parameter, shift: Parameter
+    private let slot: NormSlot
 
     public init(_ w: Weights, width: Int, epsilon: Float = 1e-5) throws(CheckpointError) {
         self.epsilon = epsilon
         scale = try w.parameter("weight", shape: [width], initial: .ones)
         shift = try w.parameter("bias", shape: [width], initial: .zeros)
+        slot = NormSlot(path: w.path, scale: scale, shift: shift)
+        w.registry.add(slot)
     }
 
     /// - Parameter x: `[..., D]`. - Returns: the same shape.
     public func callAsFunction(_ x: Tensor) -> Tensor {
-        x.layerNorm(scale: scale.tensor, shift: shift.tensor, epsilon: epsilon)
+        x.layerNorm(scale: slot.adaptedScale, shift: slot.adaptedShift, epsilon: epsilon)
     }
 }
