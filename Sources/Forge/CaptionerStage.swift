@@ -4,7 +4,8 @@ import Scenes
 import TensorCore
 
 /// Learns the captioner: every token of the caption from the picture and the tokens before it (Li et al. 2022,
-/// arXiv:2201.12086, §3.2, the language-modelling loss with label smoothing 0.1).
+/// arXiv:2201.12086, §3.2, the language-modelling loss with label smoothing 0.1). The word for the shape counts once more, as much
+/// as all words together: it is one of some twenty, and the one that must not be wrong.
 struct CaptionerStage: ForgeStage {
     let name = "captioner"
     let plan: TrainingPlan
@@ -40,7 +41,10 @@ struct CaptionerStage: ForgeStage {
         let logits = model.logits(padded.map { Array($0.dropLast()) }, picture: model.encode(captioner.normalised(pixels)))
         let ignored = -100
         let targets = captions.flatMap { $0.dropFirst() + [Int](repeating: ignored, count: length - $0.count) }
-        return logits.reshaped([targets.count, -1]).crossEntropy(targets, ignoring: ignored, labelSmoothing: 0.1)
+        let shapes = Set(Vocabulary.Shape.allCases.flatMap { tokenizer.tokenize($0.rawValue) })
+        let rows = logits.reshaped([targets.count, -1])
+        return rows.crossEntropy(targets, ignoring: ignored, labelSmoothing: 0.1)
+            + rows.crossEntropy(targets.map { shapes.contains($0) ? $0 : ignored }, ignoring: ignored, labelSmoothing: 0.1)
     }
 
     /// The picture that a number below the count of all pictures stands for.

@@ -27,13 +27,14 @@ extension Session {
         var plan = plan
         for i in plan.prompts.indices where plan.prompts[i].seed == nil { plan.prompts[i].seed = UInt64(UInt32.random(in: 0 ... .max)) }
         let snapshots = try plan.stages.map(snapshot)
-        guard network != nil || plan.strengths == [Strength()] else { throw LabError.noAdapter }
+        guard network != nil || !plan.adapters.isEmpty || plan.strengths == [Strength()] else { throw LabError.noAdapter }
+        let files = try plan.adapters.map { ($0, try AdapterNetwork(AdapterFile(path: $0.path), model: model.diffusion.adaptable)) }
 
         let generator = ImageGenerator(model.diffusion), rounds = plan.stages.count * plan.strengths.count
         var pictures: [SamplePlan.Cell: GeneratedImage] = [:], round = 0
         for (stageIndex, stage) in plan.stages.enumerated() {
             for (strengthIndex, strength) in plan.strengths.enumerated() {
-                let images = try applying(stage, snapshots[stageIndex], strength) {
+                let images = try applying(stage, snapshots[stageIndex], strength, files) {
                     try generator.generate(plan.prompts, clipSkip: clipSkip, device: device) { try progress(round * $0.total + $0.done, rounds * $0.total) }
                 }
                 for (prompt, image) in images.enumerated() {
@@ -53,7 +54,20 @@ extension Session {
         return kept.snapshot
     }
 
-    /// Runs `body` with the adapter of a stage at a strength.
+    /// Runs `body` with the adapter of a stage and those of files at a strength; the base model has neither.
+    private func applying<R>(
+        _ stage: Stage, _ snapshot: LoRASnapshot?, _ strength: Strength, _ files: [(AdapterReference, AdapterNetwork)], _ body: () throws -> R
+    ) throws -> R {
+        defer { for (_, file) in files { file.detach() } }
+        if stage != .base {
+            for (reference, file) in files {
+                file.setMultiplier(unet: reference.unet * strength.unet, textEncoder: reference.textEncoder * strength.textEncoder)
+                file.attach()
+            }
+        }
+        return try applying(stage, snapshot, strength, body)
+    }
+
     private func applying<R>(_ stage: Stage, _ snapshot: LoRASnapshot?, _ strength: Strength, _ body: () throws -> R) throws -> R {
         guard let network else { return try body() }
         let wasAttached = network.isAttached, present = network.snapshot()

@@ -1,3 +1,4 @@
+import Adapters
 import Datasets
 import Diffusion
 import Models
@@ -40,6 +41,9 @@ public struct DiffusionModel: Sendable {
 
     /// Layers of the text encoder, the largest clip skip there is.
     public var textLayers: Int { textEncoder.configuration.numHiddenLayers }
+
+    /// Where adapters go.
+    public var adaptable: AdaptableModel { AdaptableModel(unet: unet.registry, textEncoder: textEncoder.registry) }
 
     /// Text states `[B, T, D]`.
     public func encode(_ texts: [String], clipSkip: Int?) -> Tensor {

@@ -1,3 +1,4 @@
+import Adapters
 import Diffusion
 import Foundation
 import Imaging
@@ -27,13 +28,14 @@ struct SampleMagic: Magic {
             .init("strength", aliases: ["multiplier"], .list(.number(.closed(-4...4))), "Strengths of the adapter; 1 is as trained. For example 0,0.5,1."),
             .init("unet", .number(.closed(-4...4)), "Strength in the UNet alone."),
             .init("te", .number(.closed(-4...4)), "Strength in the text encoder alone."),
+            .init("lora", .text, "An adapter file to draw with besides the present one (LoRA, LoCon, LoHa, LoKr, DyLoRA, DoRA): FILE, FILE:STRENGTH or FILE:UNET:TE. May be given several times.", isRepeatable: true),
             .init("prompts", aliases: ["sample_prompts"], .path(.file(["txt"])), "A file of prompts, one a line."),
             .init("save", .path(.folder), "Writes each picture as PNG into this folder, its settings inside."),
             .init("clip_skip", .integer(1...32), "Reads the text encoder's n-th layer from the end."),
             .init("rng", .choice(["cpu", "nv"]), default: "cpu", "Whose random numbers the noise follows: PyTorch's on processors, or on NVIDIA cards as WebUI draws."),
         ],
         body: .lines,
-        examples: ["%sample a red cube, isometric --d 7", "%sample a red cube --epochs 0,1,3 --strength 0.5,1", "%%sample --d 7\na red cube\na blue torus --n blurry --s 30"])
+        examples: ["%sample a red cube, isometric --d 7", "%sample a red cube --epochs 0,1,3 --strength 0.5,1", "%sample a red cube --lora style.safetensors:0.8 --lora other.safetensors:0.5:0", "%%sample --d 7\na red cube\na blue torus --n blurry --s 30"])
 
     func suggestions(for argument: String, of subcommand: String?) -> [String] {
         argument == "epochs" ? ["base"] + session.status.keptEpochs.map(String.init) + ["last"] : []
@@ -66,7 +68,9 @@ struct SampleMagic: Magic {
         if let path = call.string("prompts") { prompts += try SamplePrompt.parse(lines: Session.text(of: path), defaults: defaults) }
         if let body = call.body { prompts += try SamplePrompt.parse(lines: body, defaults: defaults) }
         let stages = call.isGiven("epochs") ? try call.strings("epochs").map { text throws(LabError) in try Stage(text) } : [.current]
-        return SamplePlan(prompts, stages: stages, strengths: strengths(call))
+        var plan = SamplePlan(prompts, stages: stages, strengths: strengths(call))
+        plan.adapters = try call.strings("lora").map { text throws(AdapterError) in try AdapterReference(text) }
+        return plan
     }
 
     private func promptDefaults(_ call: MagicCall, model: LoadedModel) throws -> SamplePrompt {
@@ -123,6 +127,9 @@ struct SampleMagic: Magic {
         let stage = plan.stages[at.stage], strength = plan.strengths[at.strength]
         var adapter = stage == .base || session.network == nil ? "none" : "\(session.trainer?.configuration.outputName ?? "loaded"), \(stage.label), \(strength.label)"
         if let trainer = session.trainer, stage == .current { adapter += ", step \(trainer.position.step)" }
+        if stage != .base {
+            for file in plan.adapters { adapter += "; \(file.path) (unet \(file.unet), te \(file.textEncoder))" }
+        }
         return [
             (key: "parameters", value: Self.settings(image.prompt)), (key: "Software", value: "LoRALab"), (key: "Model", value: session.model?.diffusion.name ?? ""),
             (key: "Adapter", value: adapter),

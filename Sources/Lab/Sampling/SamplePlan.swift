@@ -1,3 +1,4 @@
+import Adapters
 import Diffusion
 
 /// Which adapter draws: none, one that was kept, or the present one.
@@ -50,6 +51,8 @@ public struct SamplePlan: Sendable {
     public var prompts: [SamplePrompt]
     public var stages: [Stage]
     public var strengths: [Strength]
+    /// Files whose adapters draw besides the session's own; their strengths are multiplied by the plan's.
+    public var adapters: [AdapterReference] = []
 
     /// More pictures than this in one cell are a slip of the fingers.
     public static let pictureLimit = 512

@@ -102,6 +102,22 @@ struct SampleTests {
         #expect(try other.run("train --steps 1").text.contains("Going on with the LoRA of rank 2"))
     }
 
+    @Test("adapter files draw beside the present adapter, add up, and leave the model as it was")
+    func adapterFiles() throws {
+        let cells = try trained()
+        let file = "\(cells.folder)/a.safetensors", line = "sample popsicle --d 3 --s 2 --ss euler"
+        let adapted = try #require(try cells.run(line).pictures.last), base = try #require(try cells.run(line + " --epochs base").pictures.last)
+        try cells.run("save \(file) --save_precision float")
+        let other = try Cells()
+        func drawn(_ rest: String) throws -> Pixels { try #require(try other.run(line + rest).pictures.last) }
+        #expect(try drawn("") == base)
+        #expect(try drawn(" --lora \(file)") == adapted)
+        #expect(try drawn(" --lora \(file):0") == base && drawn(" --lora \(file):0.5 --lora \(file):0.5") == adapted)
+        #expect(try drawn("") == base && drawn(" --lora \(file) --epochs base") == base)
+        #expect(other.failure(line + " --lora \(cells.folder)/none.safetensors")?.message.contains("none.safetensors") == true)
+        #expect(other.failure(line + " --lora :0.5")?.message.contains("names no adapter file") == true)
+    }
+
     @Test("nothing to save, places that cannot be written, files that are no adapters", arguments: [
         ("save x.safetensors", "no adapter"), ("load missing.safetensors", "missing.safetensors"), ("save", "needs PATH"),
     ])
