@@ -20,7 +20,7 @@ extension DiffusionError: CustomStringConvertible {
         case .unknownSampler(let name, let nearest):
             "There is no sampler `\(name)`. The nearest is `\(nearest)`; known are \(SamplerKind.names)."
         case .stepsOutOfRange(let steps, let allowed):
-            "\(steps) sampling steps: the range is \(allowed.lowerBound) to \(allowed.upperBound). Between 20 and 50 is usual."
+            "\(steps) sampling steps: the range of this sampler on this model is \(allowed.lowerBound) to \(allowed.upperBound)."
         case .unsupportedConfiguration(let key, let value, let supported):
             "The scheduler's configuration has \(key) = \(value); understood are \(supported)."
         case .unknownPromptFlag(let flag, let nearest, let line):

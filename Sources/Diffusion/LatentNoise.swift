@@ -2,6 +2,8 @@ import TensorCore
 
 /// Whose random numbers make the noise.
 public enum NoiseDevice: String, Codable, Sendable, CaseIterable {
+    static let names = allCases.map { "`\($0.rawValue)`" }.joined(separator: ", ")
+
     /// PyTorch's CPU generator: diffusers on CPU, ComfyUI.
     case cpu
     /// PyTorch's CUDA generator: what WebUI draws by default on NVIDIA.
@@ -34,8 +36,10 @@ public struct LatentNoise: Sendable {
     /// One generator for the whole batch, or one for each picture.
     private var generators: [NoiseGenerator]
 
-    /// A batch of pictures with a seed each: every picture's noise is what it would be alone.
-    public init(seeds: [UInt64], device: NoiseDevice = .cpu) { generators = seeds.map { NoiseGenerator(seed: $0, device: device) } }
+    /// A batch of pictures with a generator each: every picture's noise is what it would be alone.
+    public init(_ generators: [NoiseGenerator]) { self.generators = generators }
+
+    public init(seeds: [UInt64], device: NoiseDevice = .cpu) { self.init(seeds.map { NoiseGenerator(seed: $0, device: device) }) }
 
     /// One sequence for the whole batch.
     public init(_ generator: NoiseGenerator) { generators = [generator] }

@@ -12,25 +12,39 @@ public struct NoiseSchedule: Sendable {
 
     public var trainTimesteps: Int { betas.count }
 
+    /// A silent file means β linear from 0.0001 to 0.02, the default of most diffusers classes.
     public init(_ configuration: SchedulerConfiguration = SchedulerConfiguration()) {
         self.configuration = configuration
-        let n = configuration.trainTimesteps
+        let n = configuration.trainTimesteps, start = configuration.betaStart ?? 0.0001, end = configuration.betaEnd ?? 0.02
         var betas: [Float]
-        switch configuration.betaSchedule {
-        case .linear: betas = Self.linspace(configuration.betaStart, configuration.betaEnd, n)
-        case .scaledLinear:
-            betas = Self.linspace(configuration.betaStart.squareRoot(), configuration.betaEnd.squareRoot(), n).map { $0 * $0 }
+        if let trained = configuration.trainedBetas {
+            betas = trained.map { Float($0) }
+        } else {
+            betas = switch configuration.betaSchedule ?? .linear {
+            case .linear: Self.linspace(start, end, n)
+            case .scaledLinear: Self.linspace(start.squareRoot(), end.squareRoot(), n).map { $0 * $0 }
+            case .squaredCosine: Self.squaredCosine(n)
+            }
         }
         if configuration.rescaleBetasZeroSNR { betas = Self.rescaledToZeroTerminalSNR(betas) }
         self.betas = betas
         alphasCumprod = Self.cumulativeProduct(betas.map { 1 - $0 })
     }
 
-    /// `torch.linspace`: the first half counts up from the start, the second down from the end.
+    /// `torch.linspace`: the first half counts up from the start, the second down from the end, rounded once (fused multiply-add).
     private static func linspace(_ start: Double, _ end: Double, _ n: Int) -> [Float] {
         let (a, b) = (Float(start), Float(end))
         let step = (b - a) / Float(n - 1)
-        return (0..<n).map { i in i < n / 2 ? a + step * Float(i) : b - step * Float(n - 1 - i) }
+        return (0..<n).map { i in i < n / 2 ? a.addingProduct(step, Float(i)) : b.addingProduct(-step, Float(n - 1 - i)) }
+    }
+
+    /// β of ᾱ(u) = cos²(π/2 · (u + 0.008) / 1.008), at most 0.999 (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17).
+    private static func squaredCosine(_ n: Int) -> [Float] {
+        func bar(_ u: Double) -> Double {
+            let root = Double.cosine((u + 0.008) / 1.008 * Double.pi / 2)
+            return root * root
+        }
+        return (0..<n).map { Float(min(1 - bar(Double($0 + 1) / Double(n)) / bar(Double($0) / Double(n)), 0.999)) }
     }
 
     /// `torch.cumprod`: accumulated in double precision, stored as float32.

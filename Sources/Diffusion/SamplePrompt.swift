@@ -1,4 +1,4 @@
-/// One picture to draw, as a line of Kohya's sample prompts says it: text, then ` --flag value`.
+/// One picture to draw, as a line of Kohya's sample prompts says it: text, then ` --flag value`; `--rng` is ours.
 public struct SamplePrompt: Sendable, Equatable, Codable {
     public var text: String
     public var negative: String
@@ -12,6 +12,8 @@ public struct SamplePrompt: Sendable, Equatable, Codable {
     public var steps: Int
     /// nil: the caller's default.
     public var sampler: SamplerKind?
+    /// Whose random numbers the seed starts; nil: PyTorch's on processors.
+    public var rng: NoiseDevice?
 
     public static let stepRange = 1...1000
     static let flags = Flag.allCases.map { "`--\($0.rawValue)`" }.joined(separator: ", ")
@@ -19,7 +21,7 @@ public struct SamplePrompt: Sendable, Equatable, Codable {
     /// sd-scripts' defaults.
     public init(
         _ text: String, negative: String = "", width: Int = 512, height: Int = 512, seed: UInt64? = nil, guidanceScale: Float = 7.5,
-        steps: Int = 30, sampler: SamplerKind? = nil
+        steps: Int = 30, sampler: SamplerKind? = nil, rng: NoiseDevice? = nil
     ) {
         self.text = text
         self.negative = negative
@@ -29,11 +31,12 @@ public struct SamplePrompt: Sendable, Equatable, Codable {
         self.guidanceScale = guidanceScale
         self.steps = steps
         self.sampler = sampler
+        self.rng = rng
     }
 
     /// The flags, and what each one's value has to be.
     private enum Flag: String, CaseIterable {
-        case n, w, h, d, l, s, ss
+        case n, w, h, d, l, s, ss, rng
 
         var expected: String {
             switch self {
@@ -43,6 +46,7 @@ public struct SamplePrompt: Sendable, Equatable, Codable {
             case .l: "the guidance scale, a number from 0 to 100"
             case .s: "sampling steps, a whole number (held between 1 and 1000)"
             case .ss: "a sampler: \(SamplerKind.names)"
+            case .rng: "whose random numbers: \(NoiseDevice.names)"
             }
         }
     }
@@ -111,6 +115,9 @@ public struct SamplePrompt: Sendable, Equatable, Codable {
             guard let number = Int(value) else { throw invalid }
             steps = min(max(number, Self.stepRange.lowerBound), Self.stepRange.upperBound)
         case .ss: sampler = try SamplerKind(named: value)
+        case .rng:
+            guard let device = NoiseDevice(rawValue: value.lowercased()) else { throw invalid }
+            rng = device
         }
     }
 }

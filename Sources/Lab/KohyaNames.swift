@@ -111,7 +111,7 @@ enum KohyaNames {
         .init("network_weights", aliases: ["weights"], .path(.file(["safetensors"])), "Starts from this adapter."),
         .init("sample_prompts", aliases: ["sample_file"], .path(.file(["txt"])), "A file of sample prompts, one a line, with Kohya's flags (--n --w --h --d --l --s --ss)."),
         .init("sample", aliases: ["sample_prompt"], .sentence, "A sample prompt, in quotes with flags of its own (\"a red cube --d 7\"); may be given several times.", isRepeatable: true),
-        .init("sample_sampler", aliases: ["sampler"], .choice(SamplerKind.allCases.map(\.rawValue)), "Sampler of the sample prompts."),
+        .init("sample_sampler", aliases: ["sampler"], .choice(SamplerKind.spellings), "Sampler of the sample prompts."),
         .init("sample_steps", .integer(1...1000), "Steps of the sample prompts."),
     ]
 

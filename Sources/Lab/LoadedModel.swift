@@ -28,7 +28,7 @@ public struct LoadedModel: Sendable {
         guard base.family != .sdxl else {
             throw LabError.invalid("\(folder) holds a Stable Diffusion XL model, which cannot be trained here", wayOut: "Use a model of the families 1.x or 2.x.")
         }
-        let scheduler = try JSONDecoder().decode(SchedulerConfiguration.self, from: base.schedulerConfiguration).correctedForStableDiffusion
+        let scheduler = try SchedulerConfiguration(json: base.schedulerConfiguration).correctedForStableDiffusion
         let tokenizer = base.tokenizer
         diffusion = DiffusionModel(
             unet: base.unet, textEncoder: base.textEncoder, autoencoder: base.autoencoder, schedule: NoiseSchedule(scheduler),

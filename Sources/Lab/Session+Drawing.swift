@@ -15,12 +15,11 @@ extension Session {
     /// Draws every picture of a plan. The adapter is afterwards as it was.
     ///
     /// - Parameters:
-    ///   - device: whose random numbers the noise follows.
     ///   - progress: evaluations of the denoiser done and in all; what it throws ends the drawing.
     /// - Returns: the plan with its seeds drawn, and the pictures.
     /// - Throws: `LabError` when there is no adapter for a stage or a strength; `GenerationError`.
     public func draw(
-        _ plan: SamplePlan, clipSkip: Int? = nil, device: NoiseDevice = .cpu, progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
+        _ plan: SamplePlan, clipSkip: Int? = nil, progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
     ) throws -> (plan: SamplePlan, pictures: [SamplePlan.Cell: GeneratedImage]) {
         try plan.validate()
         let model = try requireModel()
@@ -35,7 +34,7 @@ extension Session {
         for (stageIndex, stage) in plan.stages.enumerated() {
             for (strengthIndex, strength) in plan.strengths.enumerated() {
                 let images = try applying(stage, snapshots[stageIndex], strength, files) {
-                    try generator.generate(plan.prompts, clipSkip: clipSkip, device: device) { try progress(round * $0.total + $0.done, rounds * $0.total) }
+                    try generator.generate(plan.prompts, clipSkip: clipSkip) { try progress(round * $0.total + $0.done, rounds * $0.total) }
                 }
                 for (prompt, image) in images.enumerated() {
                     pictures[SamplePlan.Cell(prompt: prompt, stage: stageIndex, strength: strengthIndex)] = image

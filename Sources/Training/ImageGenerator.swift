@@ -68,12 +68,11 @@ public struct ImageGenerator {
     /// - Parameters:
     ///   - prompts: those with the same size, steps, sampler and guidance are denoised together. A missing seed is drawn; a
     ///     missing sampler is Euler a, Kohya's default.
-    ///   - device: whose random numbers the noise follows.
     ///   - progress: called after each evaluation; what it throws (an interrupt) ends the drawing.
     /// - Returns: one picture for each prompt, in their order. The adapter counts as it is attached.
     /// - Throws: `GenerationError`, `DiffusionError`, or what `progress` throws.
     public func generate(
-        _ prompts: [SamplePrompt], clipSkip: Int? = nil, device: NoiseDevice = .cpu, progress: (GenerationProgress) throws -> Void = { _ in }
+        _ prompts: [SamplePrompt], clipSkip: Int? = nil, progress: (GenerationProgress) throws -> Void = { _ in }
     ) throws -> [GeneratedImage] {
         let prompts = prompts.map(completed)
         for prompt in prompts { try check(prompt) }
@@ -83,7 +82,7 @@ public struct ImageGenerator {
         var images = [GeneratedImage?](repeating: nil, count: prompts.count)
         for (indices, sampler) in groups {
             let group = indices.map { prompts[$0] }
-            let latents = try denoise(group, sampler, clipSkip: clipSkip, device: device) {
+            let latents = try denoise(group, sampler, clipSkip: clipSkip) {
                 done += 1
                 try progress(GenerationProgress(done: done, total: total))
             }
@@ -97,12 +96,12 @@ public struct ImageGenerator {
 
     /// Denoised, scaled latents `[B, h, w, Z]` of prompts that share all settings but text and seed.
     private func denoise(
-        _ prompts: [SamplePrompt], _ sampler: any Sampler, clipSkip: Int?, device: NoiseDevice, step: () throws -> Void
+        _ prompts: [SamplePrompt], _ sampler: any Sampler, clipSkip: Int?, step: () throws -> Void
     ) throws -> Tensor {
         let first = prompts[0], count = prompts.count, scale = first.guidanceScale, isGuided = scale > 1
         let texts = (isGuided ? prompts.map(\.negative) : []) + prompts.map(\.text)
         let context = withoutGradients { model.encode(texts, clipSkip: clipSkip) }               // [2B, T, D], unconditional first
-        var noise = LatentNoise(seeds: prompts.map { $0.seed ?? 0 }, device: device)
+        var noise = LatentNoise(prompts.map { NoiseGenerator(seed: $0.seed ?? 0, device: $0.rng ?? .cpu) })
         let cache = ContextCache()
         let shape = [count, first.height / model.latentScale, first.width / model.latentScale, model.autoencoder.configuration.latentChannels]
         return try sampler.sample(shape, noise: &noise) { x, timestep in

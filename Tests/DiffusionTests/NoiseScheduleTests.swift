@@ -50,8 +50,9 @@ import Testing
 
     @Test("a configuration that cannot be followed is refused by name", arguments: [
         #"{"num_train_timesteps": 0}"#, #"{"beta_start": -1}"#, #"{"steps_offset": 5000}"#, #"{"beta_schedule": "sigmoid"}"#,
+        #"{"trained_betas": [0.1, 0.2]}"#, #"{"solver_order": 4}"#, #"{"prediction_type": "flow_prediction"}"#, #"{"sigma_min": -1}"#, #"{"original_inference_steps": 2000}"#,
     ]) func invalid(json: String) {
-        #expect(throws: (any Error).self) { try JSONDecoder().decode(SchedulerConfiguration.self, from: Data(json.utf8)) }
+        #expect(throws: DiffusionError.self) { try JSONDecoder().decode(SchedulerConfiguration.self, from: Data(json.utf8)) }
     }
 
     @Test("silence in the file is kept, so that each sampler takes its own class's default") func decoding() throws {
@@ -61,6 +62,20 @@ import Testing
         #expect(c.predictionType == .epsilon && c.trainTimesteps == 1000)
         let back = try JSONDecoder().decode(SchedulerConfiguration.self, from: JSONEncoder().encode(c))
         #expect(back == c)
+    }
+
+    @Test("the infinities that Python writes are read") func infinities() throws {
+        let json = #"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity, "solver_order": 2, "final_sigmas_type": "zero"}"#
+        let c = try SchedulerConfiguration(json: Data(json.utf8))
+        #expect(c.lambdaMinClipped == nil && c.solverOrder == 2 && c.finalSigma == .zero)
+        #expect(try SchedulerConfiguration(json: JSONEncoder().encode(c)) == c)
+    }
+
+    @Test("outdated values are corrected as the pipeline does, and silence stays") func corrections() throws {
+        let outdated = try SchedulerConfiguration(json: Data(#"{"steps_offset": 0, "clip_sample": true}"#.utf8)).correctedForStableDiffusion
+        #expect(outdated.stepsOffset == 1 && outdated.clipSample == false)
+        let silent = try SchedulerConfiguration(json: Data(#"{"_class_name": "DDIMScheduler"}"#.utf8)).correctedForStableDiffusion
+        #expect(silent.stepsOffset == nil && silent.clipSample == nil)
     }
 }
 

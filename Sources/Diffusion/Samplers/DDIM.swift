@@ -10,21 +10,15 @@ public struct DDIMSampler: Sampler {
     private let schedule: NoiseSchedule
     private let stride: Int
     private let finalAlpha: Float
-    private let clipRange: Float?
+    private let limit: CleanLimit
 
     init(_ schedule: NoiseSchedule, steps: Int) {
+        let c = schedule.configuration
         self.schedule = schedule
-        let c = schedule.configuration, total = schedule.trainTimesteps
-        stride = total / steps
+        stride = schedule.trainTimesteps / steps
         finalAlpha = c.setAlphaToOne ?? true ? 1 : schedule.alphasCumprod[0]
-        clipRange = c.clipSample ?? true ? Float(c.clipSampleRange ?? 1) : nil
-        let spread: [Double] = switch c.timestepSpacing ?? .leading {
-        case .leading: Timesteps.leading(steps, ratio: stride, offset: c.stepsOffset ?? 0)
-        case .trailing: Timesteps.trailing(steps, of: total)
-        case .linspace: Timesteps.descendingLinspace(steps, of: total).map { $0.rounded(.toNearestOrEven) }
-        }
-        // An offset can carry the first timestep of very many steps past the table; the last entry is meant.
-        timesteps = spread.map { Float(min($0, Double(total - 1))) }
+        limit = CleanLimit(c, clips: true, thresholds: true)
+        timesteps = Timesteps.whole(steps, c).map { Float($0) }
     }
 
     public mutating func step(_ x: Tensor, prediction: Tensor, index: Int, noise: inout LatentNoise) -> Tensor {
@@ -32,19 +26,18 @@ public struct DDIMSampler: Sampler {
         let alpha = schedule.alphasCumprod[t]
         let previous = t - stride >= 0 ? schedule.alphasCumprod[t - stride] : finalAlpha
         let (signal, deviation) = (alpha.squareRoot(), (1 - alpha).squareRoot())
-        var clean: Tensor, epsilon: Tensor
+        let clean: Tensor, epsilon: Tensor
         switch schedule.configuration.predictionType {
         case .epsilon:
             epsilon = prediction
-            clean = (x - epsilon * deviation) * (1 / signal)
+            clean = (x - epsilon * deviation) / signal
         case .velocity:
             clean = x * signal - prediction * deviation
             epsilon = prediction * signal + x * deviation
         case .sample:
             clean = prediction
-            epsilon = (x - clean * signal) * (1 / deviation)
+            epsilon = (x - clean * signal) / deviation
         }
-        if let clipRange { clean = clean.clamped(-clipRange, clipRange) }
-        return clean * previous.squareRoot() + epsilon * (1 - previous).squareRoot()
+        return limit(clean) * previous.squareRoot() + epsilon * (1 - previous).squareRoot()
     }
 }

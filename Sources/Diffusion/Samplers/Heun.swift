@@ -3,15 +3,18 @@ import TensorCore
 /// Heun's second-order method (Karras et al. 2022, arXiv:2206.00364, algorithm 2 without churn), as diffusers' `HeunDiscreteScheduler`:
 /// an Euler step, then the mean of the derivatives at both ends; the last step is Euler's. Two evaluations a step but for the last.
 public struct HeunSampler: Sampler {
-    private let ladder: EulerLadder
+    private let ladder: SigmaLadder
+    private let limit: CleanLimit
     public let timesteps: [Float]
     public var initialNoiseScale: Float { ladder.initialNoiseScale }
     /// The latents before, and the derivative of, the Euler step that waits for its correction.
     private var pending: (x: Tensor, derivative: Tensor)?
 
-    init(_ schedule: NoiseSchedule, steps: Int) {
-        let ladder = EulerLadder(schedule, steps: steps, karras: schedule.configuration.useKarrasSigmas ?? false)
+    init(_ schedule: NoiseSchedule, steps: Int) throws(DiffusionError) {
+        let c = schedule.configuration
+        let ladder = SigmaLadder(schedule, steps: steps, spacing: try LevelSpacing(c), bounds: (c.sigmaMin, c.sigmaMax))
         self.ladder = ladder
+        limit = CleanLimit(c, clips: false, thresholds: false)
         timesteps = ladder.timesteps.enumerated().flatMap { i, t in i == 0 ? [t] : [t, t] }
     }
 
@@ -22,10 +25,10 @@ public struct HeunSampler: Sampler {
 
     public mutating func step(_ x: Tensor, prediction: Tensor, index: Int, noise: inout LatentNoise) -> Tensor {
         let rung = rung(index), sigma = ladder.sigmas[rung]
-        let derivative = ladder.derivative(x, prediction: prediction, sigma: sigma)
+        let derivative = (x - limit(ladder.clean(x, prediction: prediction, sigma: sigma))) / sigma
         if let (start, first) = pending {
             pending = nil
-            return start + (first + derivative) * (0.5 * (sigma - ladder.sigmas[rung - 1]))
+            return start + (first + derivative) / 2 * (sigma - ladder.sigmas[rung - 1])
         }
         let next = ladder.sigmas[rung + 1]
         if next > 0 { pending = (x, derivative) }

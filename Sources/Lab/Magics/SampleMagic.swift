@@ -23,7 +23,7 @@ struct SampleMagic: Magic {
             .init("d", aliases: ["seed"], .integer(0...Int(UInt32.max)), "Seed of the noise: same seed, same picture. Drawn when not given."),
             .init("l", aliases: ["scale", "cfg"], .number(.closed(0...100)), "Guidance: how strictly the prompt is followed; 1 is off."),
             .init("s", aliases: ["sample_steps"], .integer(1...1000), "Steps of the sampler."),
-            .init("ss", aliases: ["sampler", "sample_sampler"], .choice(SamplerKind.allCases.map(\.rawValue)), "Sampler."),
+            .init("ss", aliases: ["sampler", "sample_sampler"], .choice(SamplerKind.spellings), "Sampler."),
             .init("epochs", .list(.text), "Stages to draw: epochs that were kept, base (or 0), last. For example 0,1,last."),
             .init("strength", aliases: ["multiplier"], .list(.number(.closed(-4...4))), "Strengths of the adapter; 1 is as trained. For example 0,0.5,1."),
             .init("unet", .number(.closed(-4...4)), "Strength in the UNet alone."),
@@ -32,7 +32,7 @@ struct SampleMagic: Magic {
             .init("prompts", aliases: ["sample_prompts"], .path(.file(["txt"])), "A file of prompts, one a line."),
             .init("save", .path(.folder), "Writes each picture as PNG into this folder, its settings inside."),
             .init("clip_skip", .integer(1...32), "Reads the text encoder's n-th layer from the end."),
-            .init("rng", .choice(["cpu", "nv"]), default: "cpu", "Whose random numbers the noise follows: PyTorch's on processors, or on NVIDIA cards as WebUI draws."),
+            .init("rng", .choice(NoiseDevice.allCases.map(\.rawValue)), default: "cpu", "Whose random numbers the noise follows: PyTorch's on processors, or on NVIDIA cards as WebUI draws."),
         ],
         body: .lines,
         examples: ["%sample a red cube, isometric --d 7", "%sample a red cube --epochs 0,1,3 --strength 0.5,1", "%sample a red cube --lora style.safetensors:0.8 --lora other.safetensors:0.5:0", "%%sample --d 7\na red cube\na blue torus --n blurry --s 30"])
@@ -83,6 +83,7 @@ struct SampleMagic: Magic {
         prompt.guidanceScale = call.number("l").map { Float($0) } ?? prompt.guidanceScale
         prompt.steps = call.integer("s") ?? prompt.steps
         if let name = call.string("ss") { prompt.sampler = try SamplerKind(named: name) }
+        prompt.rng = call.string("rng").flatMap { NoiseDevice(rawValue: $0) }
         return prompt
     }
 
@@ -96,8 +97,7 @@ struct SampleMagic: Magic {
 
     private func draw(_ plan: SamplePlan, _ call: MagicCall, in cell: CellContext) throws -> (plan: SamplePlan, pictures: [SamplePlan.Cell: GeneratedImage]) {
         let progress = LiveDisplay(cell, "drawing")
-        let device: NoiseDevice = call.string("rng") == "nv" ? .nvidia : .cpu
-        let result = try session.draw(plan, clipSkip: call.integer("clip_skip"), device: device) { done, total in
+        let result = try session.draw(plan, clipSkip: call.integer("clip_skip")) { done, total in
             progress.show(always: done == total) { DisplayData(plain: "drawing \(Words.count(plan.count, "picture")): \(done * 100 / max(total, 1)) %") }
             try cell.checkInterrupted()
         }
@@ -119,7 +119,7 @@ struct SampleMagic: Magic {
     private static func settings(_ prompt: SamplePrompt) -> String {
         let negative = prompt.negative.isEmpty ? "" : "\nNegative prompt: \(prompt.negative)"
         return "\(prompt.text)\(negative)\nSteps: \(prompt.steps), Sampler: \(prompt.sampler?.title ?? "Euler a"), CFG scale: \(Words.fixed(Double(prompt.guidanceScale), 1)), "
-            + "Seed: \(prompt.seed.map(String.init) ?? "random"), Size: \(prompt.width)x\(prompt.height)"
+            + "Seed: \(prompt.seed.map(String.init) ?? "random"), Size: \(prompt.width)x\(prompt.height)\(prompt.rng == .nvidia ? ", RNG: NV" : "")"
     }
 
     /// The PNG's text chunks: WebUI's `parameters`, and what it has no word for.

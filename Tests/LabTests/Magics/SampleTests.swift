@@ -112,7 +112,9 @@ struct SampleTests {
         func drawn(_ rest: String) throws -> Pixels { try #require(try other.run(line + rest).pictures.last) }
         #expect(try drawn("") == base)
         #expect(try drawn(" --lora \(file)") == adapted)
-        #expect(try drawn(" --lora \(file):0") == base && drawn(" --lora \(file):0.5 --lora \(file):0.5") == adapted)
+        #expect(try drawn(" --lora \(file):0") == base)
+        let halves = try drawn(" --lora \(file):0.5 --lora \(file):0.5")
+        #expect(zip(halves.rgb, adapted.rgb).allSatisfy { abs(Int($0) - Int($1)) <= 1 })    // sums of halves round otherwise
         #expect(try drawn("") == base && drawn(" --lora \(file) --epochs base") == base)
         #expect(other.failure(line + " --lora \(cells.folder)/none.safetensors")?.message.contains("none.safetensors") == true)
         #expect(other.failure(line + " --lora :0.5")?.message.contains("names no adapter file") == true)
