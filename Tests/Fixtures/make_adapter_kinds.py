@@ -27,6 +27,7 @@ from lycoris.modules.loha import LohaModule
 from lycoris.modules.lokr import LokrModule
 from lycoris.modules.norms import NormModule
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -387,8 +388,17 @@ def check(folder):
             unet, text = tiny.base()
             lycoris_kohya.LycorisNetworkKohya.apply_preset(PRESET["all"])
             scoped = torch.nn.ModuleDict(dict(text_model=text))          # the module paths that files have
-            net, _ = lycoris_kohya.create_network_from_weights(1.0, str(path), None, scoped, unet, for_inference=True)
-            net.apply_to(scoped, unet, True, True)
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata()
+            if "use_tucker" in metadata.get("ss_network_args", "") and '"lokr"' in metadata["ss_network_args"]:
+                # Its loader takes a cored LoKr's rank from the wrong axis: made from the arguments instead, as for training.
+                dim, alpha = int(metadata["ss_network_dim"]), float(metadata["ss_network_alpha"])
+                net = lycoris_kohya.create_network(1.0, dim, alpha, None, scoped, unet, preset="all", **json.loads(metadata["ss_network_args"]))
+                net.apply_to(scoped, unet, True, True)
+                assert not net.load_state_dict(load_file(path), strict=False).unexpected_keys
+            else:
+                net, _ = lycoris_kohya.create_network_from_weights(1.0, str(path), None, scoped, unet, for_inference=True)
+                net.apply_to(scoped, unet, True, True)
             found = tiny.output(unet, text)
         print(f"{path.stem}: {float((found - expected).abs().max()):.2e} of {float(expected.abs().max()):.2f}")
 
