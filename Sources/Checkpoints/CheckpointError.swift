@@ -11,6 +11,11 @@ public enum CheckpointError: Error, Equatable, Sendable {
     case truncated(file: String, expected: UInt64, found: UInt64)
     case malformedHeader(file: String, offset: Int, reason: String)
     case malformedIndex(file: String, reason: String)
+    /// A PyTorch checkpoint's zip archive.
+    case malformedArchive(file: String, reason: String)
+    case malformedPickle(file: String, offset: Int, reason: String)
+    /// A pickle that names something else than tensors: opening it elsewhere could run code.
+    case forbiddenPickle(String, file: String)
 
     // An entry
     case duplicateKey(String, file: String)
@@ -39,6 +44,11 @@ extension CheckpointError: CustomStringConvertible {
         case .malformedHeader(let file, let offset, let reason):
             "the safetensors header of \(file) is broken at byte \(offset): \(reason)"
         case .malformedIndex(let file, let reason): "the index \(file) is broken: \(reason)"
+        case .malformedArchive(let file, let reason): "the PyTorch checkpoint \(file) cannot be read: \(reason)"
+        case .malformedPickle(let file, let offset, let reason):
+            "the table of the PyTorch checkpoint \(file) is broken at byte \(offset): \(reason)"
+        case .forbiddenPickle(let name, let file):
+            "\(file) asks for \(quoted(name)), which is no tensor; a checkpoint that asks for such things can run code, and is not opened"
         case .duplicateKey(let key, let file): "\(quoted(key)) stands twice in \(file)"
         case .unknownType(let key, let found, let file):
             "\(quoted(key)) in \(file) has the element type \(quoted(found)); known are "
@@ -65,7 +75,8 @@ extension CheckpointError: CustomStringConvertible {
         case .unreadable: "Check the path and the permissions of the file."
         case .notSafetensors(_, _, let wayOut), .cannotWrite(_, _, let wayOut): wayOut
         case .truncated: "The download or copy stopped early: fetch the file again and compare its size."
-        case .malformedHeader, .malformedIndex, .duplicateKey, .invalidEntry:
+        case .forbiddenPickle: "Get the .safetensors release of the same model, or have the file's author save its state_dict alone."
+        case .malformedHeader, .malformedIndex, .malformedArchive, .malformedPickle, .duplicateKey, .invalidEntry:
             "The file is damaged or was written by a faulty program: fetch it again or save it anew."
         case .unknownType: "Save the tensor as F32, F16 or BF16."
         case .missingKey, .shapeMismatch, .unusedKeys:

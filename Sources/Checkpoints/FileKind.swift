@@ -17,6 +17,7 @@ struct FileKind: Equatable {
     }
 
     private static let convert = "Convert it with a tool that you trust (it may run code when opened), and load the .safetensors file."
+    private static let resave = "Save it anew with a current PyTorch, `torch.save(torch.load(OLD, weights_only=True), NEW)`, or get the .safetensors release."
     private static let picture = "Give the path of a .safetensors file; pictures belong into the dataset."
     private static let page = "A server answered with a page instead of the file (a login or an error): fetch it again in a browser or with a token."
     private static let other = "Give the path of a .safetensors file."
@@ -24,8 +25,8 @@ struct FileKind: Equatable {
     private static let signatures: [(start: [UInt8], name: String, wayOut: String)] = [
         ([0x50, 0x4B, 0x03, 0x04], "a zip archive, most likely a PyTorch checkpoint (.ckpt, .pt, .bin)", convert),
         ([0x50, 0x4B, 0x05, 0x06], "an empty zip archive", other),
-        ([0x80, 0x02], "a Python pickle, most likely an old PyTorch checkpoint", convert),
-        ([0x80, 0x03], "a Python pickle", convert), ([0x80, 0x04], "a Python pickle", convert), ([0x80, 0x05], "a Python pickle", convert),
+        ([0x80, 0x02], "a Python pickle, most likely a PyTorch checkpoint from before version 1.6", resave),
+        ([0x80, 0x03], "a Python pickle", resave), ([0x80, 0x04], "a Python pickle", resave), ([0x80, 0x05], "a Python pickle", resave),
         (Array("GGUF".utf8), "a GGUF model", "Quantised GGUF models cannot be trained: get the .safetensors release of the same model."),
         (Array("version https://git-lfs".utf8), "a Git LFS pointer, a text that stands for the real file", "Run `git lfs pull` in its repository, or download the file itself."),
         ([0x89, 0x50, 0x4E, 0x47], "a PNG picture", picture), ([0xFF, 0xD8, 0xFF], "a JPEG picture", picture), (Array("RIFF".utf8), "a RIFF file (a WebP picture or a sound)", picture),

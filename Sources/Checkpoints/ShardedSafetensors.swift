@@ -1,7 +1,7 @@
 import TensorCore
 
 /// A model in several files, with the table `*.safetensors.index.json` that says which tensor is where.
-public final class ShardedSafetensors: WeightSource {
+public final class ShardedSafetensors: WeightFile {
     public let location: String
     public let shards: [SafetensorsFile]
     private let shardOfKey: [String: SafetensorsFile]
@@ -30,9 +30,18 @@ public final class ShardedSafetensors: WeightSource {
     public var keys: [String] { shardOfKey.keys.sorted() }
     public func contains(_ key: String) -> Bool { shardOfKey[key] != nil }
 
-    public func tensor(_ key: String, shape: [Int]) throws(CheckpointError) -> Tensor {
+    public var entries: [String: StoredEntry] {
+        var entries: [String: StoredEntry] = [:]
+        for (key, shard) in shardOfKey { entries[key] = try? shard.entry(key) }
+        return entries
+    }
+
+    public func entry(_ key: String) throws(CheckpointError) -> StoredEntry { try shard(key).entry(key) }
+    public func tensor(_ key: String, rows: Range<Int>?) throws(CheckpointError) -> Tensor { try shard(key).tensor(key, rows: rows) }
+
+    private func shard(_ key: String) throws(CheckpointError) -> SafetensorsFile {
         guard let shard = shardOfKey[key] else { throw .missingKey(key, file: location) }
-        return try shard.tensor(key, shape: shape)
+        return shard
     }
 
     private static func weightMap(_ path: String) throws(CheckpointError) -> [String: String] {

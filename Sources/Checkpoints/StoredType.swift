@@ -52,3 +52,30 @@ public enum StoredType: String, Sendable, CaseIterable {
         return total % 8 == 0 ? total / 8 : nil
     }
 }
+
+extension StoredType {
+    /// A copy of elements that no tensor holds as they are: `F64` becomes float32, 8-bit floats become float16.
+    func widened(_ bytes: UnsafeRawBufferPointer, key: String, shape: [Int], file: String) throws(CheckpointError) -> Tensor {
+        switch self {
+        case .f64: Tensor((0..<bytes.count / 8).map { Float(bytes.loadUnaligned(fromByteOffset: $0 * 8, as: Double.self)) }, shape: shape)
+        case .f8e5m2: half(bytes, shape: shape) { UInt16($0) << 8 }
+        case .f8e4m3: half(bytes, shape: shape, bits: halfBits(e4m3:))
+        default: throw .notFloatingPoint(key: key, found: rawValue, file: file)
+        }
+    }
+}
+
+private func half(_ bytes: UnsafeRawBufferPointer, shape: [Int], bits: (UInt8) -> UInt16) -> Tensor {
+    bytes.map(bits).withUnsafeBytes { Tensor(shape: shape, dtype: .float16, bytes: $0) }
+}
+
+/// float16 bits of an 8-bit float with 4 exponent bits (bias 7) and 3 of mantissa, without infinities: arXiv:2209.05433, table 1.
+func halfBits(e4m3 byte: UInt8) -> UInt16 {
+    let sign = UInt16(byte & 0x80) << 8, exponent = Int(byte >> 3) & 15, mantissa = UInt16(byte & 7)
+    if exponent == 15, mantissa == 7 { return sign | 0x7E00 }
+    if exponent > 0 { return sign | UInt16(exponent + 8) << 10 | mantissa << 7 }
+    if mantissa == 0 { return sign }
+    // Subnormal, mantissa · 2⁻⁹: normal in float16 once the leading one is shifted out.
+    let shift = mantissa.leadingZeroBitCount - 13
+    return sign | UInt16(8 - shift) << 10 | ((mantissa << UInt16(shift + 1)) & 7) << 7
+}

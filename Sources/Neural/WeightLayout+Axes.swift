@@ -24,7 +24,7 @@ extension Tensor {
     /// `[N, first, second]` → `[N, second, first]` over elements of any width, then seen as `shape`.
     fileprivate func swappingChannels(first: Int, second: Int, to shape: [Int]) -> Tensor {
         if first == 1 || second == 1 {                                  // a 1×1 kernel: the elements stay where they are
-            return withUnsafeBytes { Tensor(shape: shape, dtype: dtype, bytes: $0) }
+            return detached().reshaped(shape)
         }
         return withUnsafeBytes { source in
             let target = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 64)

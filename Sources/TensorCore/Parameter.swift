@@ -25,7 +25,7 @@ public final class Parameter: @unchecked Sendable {
     public func update(_ body: (UnsafeMutableBufferPointer<Float>) -> Void) {
         var current = value
         value = Parameter.empty
-        if !isKnownUniquelyReferenced(&current.storage) { current = Tensor(current.array, shape: current.shape) }
+        if !isKnownUniquelyReferenced(&current.storage) || !current.storage.isWritable { current = Tensor(current.array, shape: current.shape) }
         body(UnsafeMutableBufferPointer(start: current.floats, count: current.count))
         value = current
     }

@@ -1,7 +1,8 @@
 import Glibc
 import Synchronization
 
-/// A block of raw memory, aligned to 64 bytes, that goes back to the pool when its last tensor goes.
+/// A block of raw memory, aligned to 64 bytes, that goes back to the pool when its last tensor goes; or memory of somebody else,
+/// a mapped file's, aligned to its elements.
 ///
 /// The pointer is written only by the op that makes the block, before anybody else sees it, or by `Parameter.update` when
 /// it holds the only reference: that is why sharing it between threads is safe although the compiler cannot see it.
@@ -9,14 +10,26 @@ final class Storage: @unchecked Sendable {
     let pointer: UnsafeMutableRawPointer
     /// Bytes of the block: the size class, not the bytes asked for.
     private let capacity: Int
+    /// Keeps the memory that is not the pool's.
+    private let owner: AnyObject?
+    /// Memory of somebody else is only read.
+    var isWritable: Bool { owner == nil }
 
     /// Memory for `byteCount` bytes, its content undefined.
     init(byteCount: Int) {
         capacity = MemoryPool.sizeClass(byteCount)
         pointer = MemoryPool.shared.allocate(capacity)
+        owner = nil
     }
 
-    deinit { MemoryPool.shared.release(pointer, capacity) }
+    /// Memory that `owner` keeps as long as it lives.
+    init(borrowing memory: UnsafeRawPointer, from owner: AnyObject) {
+        pointer = UnsafeMutableRawPointer(mutating: memory)
+        capacity = 0
+        self.owner = owner
+    }
+
+    deinit { if owner == nil { MemoryPool.shared.release(pointer, capacity) } }
 }
 
 /// Freed blocks by size class, for the next tensor of that size: a training step asks for the same sizes again and again,

@@ -50,6 +50,16 @@ extension Tensor {
         if size > 0 { storage.pointer.copyMemory(from: bytes.baseAddress!, byteCount: size) }
     }
 
+    /// Elements where they lie, in memory that `owner` keeps as long as it lives; nothing is copied and nothing is ever written there.
+    ///
+    /// - Parameter bytes: elements of type `dtype` in native byte order, at a multiple of their size.
+    public init(shape: [Int], dtype: DType, borrowing bytes: UnsafeRawBufferPointer, from owner: AnyObject) {
+        let size = shape.product * dtype.byteSize
+        require(bytes.count == size && size > 0, "Tensor: \(bytes.count) bytes do not fill \(shape) of \(dtype), \(size) bytes")
+        require(UInt(bitPattern: bytes.baseAddress!) % UInt(dtype.byteSize) == 0, "Tensor: memory at \(bytes.baseAddress!) is not aligned to \(dtype)")
+        self.init(shape: shape, dtype: dtype, storage: Storage(borrowing: bytes.baseAddress!, from: owner))
+    }
+
     /// Float32 memory of undefined content, for the op that fills it.
     init(uninitialized shape: [Int]) {
         require(shape.allSatisfy { $0 >= 0 }, "Tensor: negative size in \(shape)")

@@ -1,10 +1,13 @@
-"""Safetensors files written by the reference implementation, and what is in them.
+"""Safetensors files and PyTorch checkpoints written by the reference implementations, and what is in them.
 
 Run with a Python that has torch and safetensors; writes Tests/Fixtures/checkpoints/ beside itself.
 """
+import collections
 import hashlib
 import json
+import os
 import pathlib
+import sys
 
 import torch
 from safetensors.torch import save, save_file
@@ -34,8 +37,34 @@ def hashes():
     }
 
 
+class Command:
+    """What a hostile pickle holds: opening it with `pickle` would call os.system."""
+
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+def torch_files():
+    """Checkpoints as training programs leave them, and two that must not be opened."""
+    big = ramp(96, 256).half()
+    values = {
+        "single": ramp(3, 5), "half": ramp(2, 1, 3).half(), "brain": ramp(3).bfloat16(), "double": torch.tensor([0.1, -3.5], dtype=torch.float64),
+        "steps": torch.tensor([[1, -2], [2**40, 0]]), "turned": ramp(4, 6).t(), "every second": ramp(4, 6)[:, ::2], "tail": ramp(10)[4:],
+        "scalar": torch.tensor(4.0), "empty": torch.zeros(0, 4), "parameter": torch.nn.Parameter(ramp(2, 2)), "big": big, "big tail": big[64:],
+    }
+    torch.save({"state_dict": collections.OrderedDict(values), "global_step": 875000, "note": "x", "epoch": 2.5, "callbacks": {3: [None, (True, 2**70)]}},
+               OUT / "nested.ckpt")
+    small = {k: v for k, v in values.items() if not k.startswith("big")}
+    torch.save(small, OUT / "flat.pt")
+    torch.save({"state_dict": {"single": ramp(2)}, "hook": Command()}, OUT / "hostile.ckpt")
+    torch.save(small, OUT / "legacy.ckpt", _use_new_zipfile_serialization=False)
+    (OUT / "torch.json").write_text(json.dumps(expected({k: v.detach() for k, v in small.items()})))
+
+
 def main():
     OUT.mkdir(exist_ok=True)
+    if sys.argv[1:] == ["torch"]:
+        return torch_files()
     values = {}
     for name, dtype in {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}.items():
         tensors = {"unet.b.weight": ramp(3, 5).to(dtype), "unet.a.weight": ramp(2, 1, 3).to(dtype), "alpha": torch.tensor(4.0, dtype=dtype), "empty": torch.zeros(0, 4, dtype=dtype)}
@@ -52,6 +81,7 @@ def main():
     # As float16 bit patterns: 8-bit floats fit into it exactly, infinities and NaN included.
     values["bits"] = {k: [int(x) & 0xFFFF for x in mixed[k].to(torch.float16).view(torch.int16)] for k in ("e5m2", "e4m3")}
     (OUT / "expected.json").write_text(json.dumps(values | {"hashes": hashes()}).replace("NaN", "null"))
+    torch_files()
 
 
 main()

@@ -3,7 +3,7 @@
 
 Written to models/: for each case `<name>.json` (configuration, signature of keys and shapes, tokens) and
 `<name>.safetensors` (outputs, input gradients, a few weight gradients; pictures and latents as [B, H, W, C]).
-"pipeline" as argument writes that case alone. Needs: torch diffusers transformers safetensors.
+"pipeline", "original" or "odd" as argument writes those cases alone. Needs: torch diffusers transformers safetensors.
 """
 import json
 import pathlib
@@ -12,7 +12,12 @@ import warnings
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL, DDIMScheduler, EulerDiscreteScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel,
+)
+from diffusers.loaders.single_file_utils import (
+    convert_ldm_clip_checkpoint, convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint, convert_open_clip_checkpoint,
+)
 from safetensors.torch import save_file
 from transformers import (
     BlipConfig, BlipForConditionalGeneration, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection,
@@ -185,10 +190,189 @@ def pipeline(name):
                 "decoded": channels_last(vae.decode(x).sample)}, prompts=prompts, config={}, signature="", ids=ids.tolist())
 
 
+RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
+          "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
+
+
+def original_unet(model):
+    """The UNet's weights under the original names, each block numbered along its way."""
+    config, state, layers = model.config, model.state_dict(), model.config.layers_per_block
+    last = len(config.block_out_channels) - 1
+    scopes = {"conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
+              "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2", "conv_norm_out": "out.0",
+              "conv_out": "out.2", "mid_block.attentions.0": "middle_block.1"}
+    resnets = {"mid_block.resnets.0": "middle_block.0", "mid_block.resnets.1": "middle_block.2"}
+    n = 1
+    for i in range(last + 1):
+        for l in range(layers):
+            resnets[f"down_blocks.{i}.resnets.{l}"] = f"input_blocks.{n}.0"
+            scopes[f"down_blocks.{i}.attentions.{l}"] = f"input_blocks.{n}.1"
+            n += 1
+        if i < last:
+            scopes[f"down_blocks.{i}.downsamplers.0.conv"] = f"input_blocks.{n}.0.op"
+            n += 1
+    n = 0
+    for i in range(last + 1):
+        for l in range(layers + 1):
+            resnets[f"up_blocks.{i}.resnets.{l}"] = f"output_blocks.{n}.0"
+            scopes[f"up_blocks.{i}.attentions.{l}"] = f"output_blocks.{n}.1"
+            n += 1
+        attends = f"up_blocks.{i}.attentions.0.norm.weight" in state
+        scopes[f"up_blocks.{i}.upsamplers.0.conv"] = f"output_blocks.{n - 1}.{2 if attends else 1}.conv"
+    for name, prefix in resnets.items():
+        scopes |= {f"{name}.{k}": f"{prefix}.{v}" for k, v in RESNET.items()}
+    return renamed(state, scopes, "model.diffusion_model.")
+
+
+def original_vae(model):
+    """The autoencoder's; attention as 1x1 kernels."""
+    levels, layers = len(model.config.block_out_channels), model.config.layers_per_block
+    scopes = {k: k for k in ("quant_conv", "post_quant_conv", "encoder.conv_in", "encoder.conv_out", "decoder.conv_in", "decoder.conv_out")}
+    resnets = {}
+    for side in ("encoder", "decoder"):
+        scopes[f"{side}.conv_norm_out"] = f"{side}.norm_out"
+        resnets |= {f"{side}.mid_block.resnets.{i}": f"{side}.mid.block_{i + 1}" for i in range(2)}
+        for k, v in {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}.items():
+            scopes[f"{side}.mid_block.attentions.0.{k}"] = f"{side}.mid.attn_1.{v}"
+    for i in range(levels):
+        for l in range(layers + 1):
+            resnets[f"encoder.down_blocks.{i}.resnets.{l}"] = f"encoder.down.{i}.block.{l}"
+            resnets[f"decoder.up_blocks.{i}.resnets.{l}"] = f"decoder.up.{levels - 1 - i}.block.{l}"
+        scopes[f"encoder.down_blocks.{i}.downsamplers.0.conv"] = f"encoder.down.{i}.downsample.conv"
+        scopes[f"decoder.up_blocks.{i}.upsamplers.0.conv"] = f"decoder.up.{levels - 1 - i}.upsample.conv"
+    for name, prefix in resnets.items():
+        scopes |= {f"{name}.{k}": f"{prefix}.{k}" for k in ("norm1", "conv1", "norm2", "conv2")} | {f"{name}.conv_shortcut": f"{prefix}.nin_shortcut"}
+    state = {k: v[:, :, None, None] if ".attentions." in k and v.ndim == 2 else v for k, v in model.state_dict().items()}
+    return renamed(state, scopes, "first_stage_model.")
+
+
+def renamed(state, scopes, prefix):
+    """Each key with its longest scope exchanged."""
+    result = {}
+    for key, value in state.items():
+        scope = key
+        while scope not in scopes:
+            scope = scope[:scope.rindex(".")]
+        result[prefix + scopes[scope] + key[len(scope):]] = value
+    assert len(result) == len(state)
+    return result
+
+
+def nested(model):
+    """A text encoder's weights as the published files name them: newer transformers leave out "text_model."."""
+    return {k if k.startswith("text_") else "text_model." + k: v for k, v in model.state_dict().items()}
+
+
+def original_open_clip(model, prefix, extra_layer):
+    """OpenCLIP's names: query, key, value in one; the projection turned; for version 2 a last layer that nobody uses."""
+    state, result = nested(model), {}
+    width = model.config.hidden_size
+    top = {"text_model.embeddings.token_embedding.weight": "token_embedding.weight", "text_model.final_layer_norm.weight": "ln_final.weight",
+           "text_model.embeddings.position_embedding.weight": "positional_embedding", "text_model.final_layer_norm.bias": "ln_final.bias"}
+    for key, name in top.items():
+        result[prefix + name] = state[key]
+    result[prefix + "text_projection"] = state["text_projection.weight"].T if "text_projection.weight" in state else torch.zeros(width, width)
+    layers = model.config.num_hidden_layers
+    for i in range(layers + (1 if extra_layer else 0)):
+        old, new = f"text_model.encoder.layers.{min(i, layers - 1)}.", f"{prefix}transformer.resblocks.{i}."
+        for kind in ("weight", "bias"):
+            for k, v in {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}.items():
+                result[f"{new}{v}.{kind}"] = state[f"{old}{k}.{kind}"]
+            result[f"{new}attn.in_proj_{kind}"] = torch.cat([state[f"{old}self_attn.{x}_proj.{kind}"] for x in "qkv"])
+    return result
+
+
+def load_original(model, converted):
+    """What diffusers made of original names must be the model's own keys and shapes; buffers aside."""
+    own = {k: v for k, v in nested(model).items()} if "final_layer_norm.weight" in model.state_dict() or "text_model.final_layer_norm.weight" in model.state_dict() else model.state_dict()
+    own = {k: v for k, v in own.items() if not k.endswith("position_ids")}
+    assert {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in converted.items()}, set(own) ^ set(converted)
+    strip = lambda k: k if k in model.state_dict() else k.removeprefix("text_model.")
+    model.load_state_dict({strip(k): v for k, v in converted.items()}, strict=False)
+    model.eval()
+
+
+def original(name, family, height, width, unet_options, texts):
+    """A base model in one file. Weights by formula of the ORIGINAL keys; diffusers' own conversion brings them into its models."""
+    vocabulary = OUT.parent / "tokenizers" / "clip"
+    tokenizers = [CLIPTokenizer.from_pretrained(vocabulary, **({"pad_token": "!"} if t["hidden_act"] == "gelu" else {})) for t in texts]
+    ids = dict(vocab_size=len(tokenizers[0]), bos_token_id=tokenizers[0].bos_token_id, eos_token_id=2, max_position_embeddings=77)
+    encoders = [(CLIPTextModelWithProjection if i == 1 else CLIPTextModel)(CLIPTextConfig(**ids, **t)) for i, t in enumerate(texts)]
+    model = UNet2DConditionModel(in_channels=4, out_channels=4, sample_size=8, **unet_options)
+    autoencoder = AutoencoderKL(block_out_channels=(32, 64), layers_per_block=1, latent_channels=4, norm_num_groups=32,
+                                down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2)
+    prefixes = {"sd1": ["cond_stage_model.transformer."], "sd2": ["cond_stage_model.model."],
+                "sdxl": ["conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."]}[family]
+    state = original_unet(model) | original_vae(autoencoder)
+    for encoder, prefix in zip(encoders, prefixes):
+        state |= original_open_clip(encoder, prefix, family == "sd2") if prefix.endswith(".model.") else {prefix + k: v for k, v in nested(encoder).items()}
+    # There and back: our original names mean to diffusers what we took them for.
+    back = convert_ldm_unet_checkpoint(dict(state), dict(model.config))
+    assert back.keys() == model.state_dict().keys() and all(torch.equal(v, model.state_dict()[k]) for k, v in back.items())
+
+    state = {k: torch.from_numpy(formula.weight(k, tuple(v.shape))) for k, v in state.items() if not k.endswith("position_ids")}
+    load_original(model, convert_ldm_unet_checkpoint(dict(state), dict(model.config)))
+    load_original(autoencoder, convert_ldm_vae_checkpoint(dict(state), dict(autoencoder.config)))
+    for encoder, prefix in zip(encoders, prefixes):
+        if not prefix.endswith(".model."):
+            load_original(encoder, convert_ldm_clip_checkpoint({k: v for k, v in state.items() if k.startswith(prefix)}))
+            continue
+        # diffusers drops the last layer of version 2 by its number, 23: here it is another one.
+        unused = f"{prefix}transformer.resblocks.{encoder.config.num_hidden_layers}."
+        part = {k: v for k, v in state.items() if not k.startswith(unused)}
+        converted = convert_open_clip_checkpoint(encoder, part, prefix=prefix)
+        if family == "sd2":
+            converted.pop("text_projection.weight", None)
+        load_original(encoder, converted)
+
+    prompts = ["a glossy red sphere", "cloud, isometric, 3d icon, cloud, isometric, 3d icon"]
+    x, added, tensors = picture("latents", 2, height, width, 4), None, {}
+    with torch.no_grad():
+        if family == "sdxl":
+            pipe = StableDiffusionXLPipeline(vae=autoencoder, text_encoder=encoders[0], text_encoder_2=encoders[1], tokenizer=tokenizers[0],
+                                             tokenizer_2=tokenizers[1], unet=model, scheduler=EulerDiscreteScheduler(), add_watermarker=False)
+            context, _, pooled, _ = pipe.encode_prompt(prompts, device="cpu", do_classifier_free_guidance=False)
+            times = torch.cat([pipe._get_add_time_ids((64, 48), (0, 8), (96, 96), torch.float32, pooled.shape[1]),
+                               pipe._get_add_time_ids((128, 64), (3, 0), (64, 128), torch.float32, pooled.shape[1])])
+            added, tensors["pooled"] = dict(text_embeds=pooled, time_ids=times), pooled
+        else:
+            tokens = tokenizers[0](prompts, padding="max_length", truncation=True, max_length=77, return_tensors="pt").input_ids
+            context = encoders[0](tokens).last_hidden_state
+        tensors |= {"states": context, "decoded": channels_last(autoencoder.decode(x).sample),
+                    "denoised": channels_last(model(x, torch.tensor([3.0, 741.5]), context, added_cond_kwargs=added).sample)}
+    save(name, tensors, prompts=prompts, keys={k: list(v.shape) for k, v in sorted(state.items())})
+
+
+def originals():
+    levels = lambda *attends: dict(
+        down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attends),
+        up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)))
+    first = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=1, hidden_act="quick_gelu")
+    second = dict(hidden_size=128, intermediate_size=192, num_hidden_layers=2, num_attention_heads=2, hidden_act="gelu")
+    original("original_sd1", "sd1", 7, 10, dict(
+        block_out_channels=(32, 64, 64), layers_per_block=2, cross_attention_dim=64, attention_head_dim=8, **levels(True, True, False)), [first])
+    original("original_sd2", "sd2", 9, 6, dict(
+        block_out_channels=(64, 128), layers_per_block=1, cross_attention_dim=128, attention_head_dim=(1, 2), use_linear_projection=True,
+        **levels(True, False)), [second])
+    original("original_sdxl", "sdxl", 6, 5, dict(
+        block_out_channels=(32, 64, 128), layers_per_block=1, cross_attention_dim=192, attention_head_dim=(1, 1, 2),
+        transformer_layers_per_block=(1, 1, 2), use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=96 + 6 * 8, **levels(False, True, True)), [first, second | dict(projection_dim=96)])
+
+
+def odd():
+    """Latents that do not halve evenly; without padding the halving loses a row."""
+    options = dict(in_channels=4, out_channels=4, norm_num_groups=8, block_out_channels=(16, 16, 32), layers_per_block=1, cross_attention_dim=24,
+                   attention_head_dim=2, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+                   up_block_types=("UpBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"))
+    unet("unet_odd", 11, 13, [], **options)
+    unet("unet_odd_unpadded", 11, 13, [], downsample_padding=0, **options)
+
+
 def main():
     OUT.mkdir(exist_ok=True)
-    if sys.argv[1:] == ["pipeline"]:
-        return pipeline("pipeline")
+    if sys.argv[1:]:
+        return {"pipeline": lambda: pipeline("pipeline"), "original": originals, "odd": odd}[sys.argv[1]]()
     small = dict(in_channels=4, out_channels=4, norm_num_groups=8)
     unet("unet_sd1", 8, 8,
          ["conv_in.weight", "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight",
@@ -223,6 +407,8 @@ def main():
     clip("clip_gelu", CLIPTextModelWithProjection, hidden_act="gelu", eos_token_id=59, projection_dim=20)
     blip("blip")
     pipeline("pipeline")
+    originals()
+    odd()
 
 
 if __name__ == "__main__":

@@ -53,4 +53,27 @@ import Testing
         // ½ Σ μ² over three values of 2, for each picture: 6.
         #expect(DiagonalGaussian(mean: zeros + 2, logVariance: zeros).divergenceFromStandardNormal().item() == 6)
     }
+
+    @Test("decoded in tiles, a picture has no seams and its whole size", arguments: [[1, 24, 20, 4], [2, 9, 31, 4], [1, 13, 12, 4]])
+    func tiled(_ shape: [Int]) throws {
+        var (configuration, _) = try { ($0.0.config, $0.1) }(Fixture<AutoencoderKL.Configuration>.load("vae_attention"))
+        configuration.midBlockAddAttention = false                       // so that a place depends on its surroundings alone
+        let vae = try AutoencoderKL(configuration: configuration, weights: Weights(FormulaWeights()))
+        // A smooth map: what remains of differences comes from the tiles' edges and their own normalisation.
+        let latents = Tensor(shape: shape) { values in
+            for i in values.indices { values[i] = sin(Float(i / shape[3] % shape[2]) / 5) + cos(Float(i / shape[3] / shape[2]) / 7) }
+        }
+        let whole = vae.decode(latents), tiled = vae.decode(latents, tileSide: 12), size = vae.configuration.scale
+        #expect(tiled.shape == [shape[0], shape[1] * size, shape[2] * size, 3])
+        func largestStep(_ picture: Tensor) -> Float {
+            let values = picture.array, row = picture.shape[2] * 3
+            return (row..<values.count).reduce(0) { max($0, abs(values[$1] - values[$1 - row])) }
+        }
+        #expect(largestStep(tiled) < 2 * largestStep(whole))
+        #expect(vae.decode(latents, tileSide: 64).array == whole.array)
+        // A decoder that paints one colour paints it everywhere: the tiles' weights sum to one.
+        let last = try #require(vae.registry.parameters.first { $0.key == "decoder.conv_out.weight" }?.parameter)
+        last.value = Tensor.zeros(last.value.shape)
+        #expect(relativeError(vae.decode(latents, tileSide: 12), vae.decode(latents)) < modelTolerance)
+    }
 }

@@ -8,7 +8,7 @@ import Testing
 @Suite struct UNetTests {
     static let cases = [
         ("unet_sd1", [2, 8, 8, 4]), ("unet_sd2", [2, 12, 10, 4]), ("unet_sdxl", [2, 8, 6, 4]), ("unet_variants", [2, 8, 8, 4]),
-        ("unet_no_middle", [2, 4, 4, 4]),
+        ("unet_no_middle", [2, 4, 4, 4]), ("unet_odd", [2, 11, 13, 4]), ("unet_odd_unpadded", [2, 11, 13, 4]),
     ]
 
     @Test("outputs and gradients agree with diffusers", arguments: cases, [false, true])
@@ -23,7 +23,9 @@ import Testing
         let context = FormulaWeights.signed("context", [2, 7, 24]).trackingGradient()
         let pooled = FormulaWeights.signed("pooled", [2, 20]).trackingGradient()
         let added = fixture.config.additionEmbedType.map { _ in
-            AddedConditions(pooled: pooled, timeIDs: [[64, 48, 0, 8, 96, 96], [128, 64, 3, 0, 64, 128]])
+            AddedConditions(pooled: pooled, sizes: [
+                SizeConditioning(original: (64, 48), crop: (0, 8), target: (96, 96)), SizeConditioning(original: (128, 64), crop: (3, 0), target: (64, 128)),
+            ])
         }
         let output = unet(latents, timesteps: [3, 741.5], context: context, added: added)
         let watched = golden.keys.filter { $0.hasPrefix("weight_gradient.") }

@@ -26,13 +26,23 @@ struct Upsample: Sendable {
 
     /// - Parameters:
     ///   - x: `[B, H, W, C]`.
-    ///   - size: rows and columns of the result, `2H` or `2H − 1` and likewise; nil doubles both.
+    ///   - size: rows and columns of the result, where they are not `2H` and `2W`: those of the map that was halved.
     func callAsFunction(_ x: Tensor, to size: (height: Int, width: Int)? = nil) -> Tensor {
         var y = x.upsampledNearest(2)
-        if let size {
-            if y.shape[1] != size.height { y = y.sliced(axis: 1, from: 0, to: size.height) }
-            if y.shape[2] != size.width { y = y.sliced(axis: 2, from: 0, to: size.width) }
-        }
+        if let size { y = y.nearest(axis: 1, count: size.height).nearest(axis: 2, count: size.width) }
         return conv(y)
+    }
+}
+
+extension Tensor {
+    /// A doubled axis of 2N places as the nearest neighbours of its N, `floor(i·N / count)`, for another count.
+    fileprivate func nearest(axis: Int, count: Int) -> Tensor {
+        let doubled = shape[axis]
+        if count == doubled { return self }
+        if count == doubled - 1 { return sliced(axis: axis, from: 0, to: count) }   // the same neighbours as far as they go
+        return Tensor.concatenated((0..<count).map { i in
+            let place = 2 * (i * (doubled / 2) / count)
+            return sliced(axis: axis, from: place, to: place + 1)
+        }, axis: axis)
     }
 }

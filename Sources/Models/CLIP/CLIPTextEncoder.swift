@@ -50,6 +50,12 @@ public final class CLIPTextEncoder: @unchecked Sendable {
         return finalNorm(run(ids, layers: layers.count - skip + 1).states)
     }
 
+    /// SDXL's text states of its first encoder: the output of the n-th layer from the end, not normalised, `[B, T, D]`.
+    public func states(_ ids: [[Int]], layerFromEnd: Int) -> Tensor {
+        precondition((1...layers.count).contains(layerFromEnd), "layer \(layerFromEnd) from the end of \(layers.count)")
+        return run(ids, layers: layers.count - layerFromEnd + 1).states
+    }
+
     /// SDXL's text states (the output of the n-th layer from the end, not normalised) and the pooled vector.
     ///
     /// - Returns: states `[B, T, D]`; pooled `[B, P]`: the normalised last state at the first end-of-text token, projected

@@ -1,5 +1,11 @@
 import Foundation
 
+/// Whether there is a folder of this name.
+func isFolder(_ path: String) -> Bool {
+    var isFolder: ObjCBool = false
+    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
+}
+
 /// Reads and writes the libraries' JSON files.
 public enum ConfigurationFile {
     /// - Throws: `ConfigurationError` with the file's path and the key at fault.

@@ -5,7 +5,7 @@ import Synchronization
 import TensorCore
 
 /// A base model of Stable Diffusion's kind: tokenizer, text encoder, denoiser, autoencoder and the description of its noise
-/// process, as a diffusers folder holds them.
+/// process, as a diffusers folder or a single file holds them.
 public final class BaseModel: Sendable {
     public enum Family: String, Sendable, CaseIterable {
         case sd1 = "Stable Diffusion 1", sd2 = "Stable Diffusion 2", sdxl = "Stable Diffusion XL"
@@ -29,7 +29,7 @@ public final class BaseModel: Sendable {
         public let bytes: Int
     }
 
-    /// Path of the folder it was read from.
+    /// Path of the folder or file it was read from.
     public let location: String
     public let family: Family
     public let text: TextPart
@@ -39,11 +39,16 @@ public final class BaseModel: Sendable {
     public let autoencoder: AutoencoderKL
     /// `scheduler_config.json` as it stands.
     public let schedulerConfiguration: Data
-    private let states = Mutex<[StateKey: Tensor]>([:])
+    /// Whether a picture drawn without a negative prompt is guided away from zeros (context and pooled vector) rather than from the
+    /// states of an empty text: diffusers' rule for SDXL.
+    public let zerosForEmptyPrompt: Bool
+    /// What was assumed where the files do not say it, a sentence each, for the user.
+    public let notes: [String]
+    private let states = Mutex<[StateKey: TextStates]>([:])
 
     public init(
         location: String, family: Family? = nil, text: TextPart, secondText: TextPart? = nil, unet: UNet, autoencoder: AutoencoderKL,
-        schedulerConfiguration: Data
+        schedulerConfiguration: Data, zerosForEmptyPrompt: Bool = false, notes: [String] = []
     ) {
         self.location = location
         self.family = family ?? (secondText != nil ? .sdxl : unet.configuration.useLinearProjection ? .sd2 : .sd1)
@@ -52,6 +57,8 @@ public final class BaseModel: Sendable {
         self.unet = unet
         self.autoencoder = autoencoder
         self.schedulerConfiguration = schedulerConfiguration
+        self.zerosForEmptyPrompt = zerosForEmptyPrompt
+        self.notes = notes
     }
 
     public var tokenizer: CLIPTokenizer { text.tokenizer }
@@ -83,31 +90,43 @@ public final class BaseModel: Sendable {
 
     /// Text states, and for SDXL the pooled vector.
     ///
-    /// SDXL (reference §2.5): the last but one layer of both encoders, not normalised, side by side; pooled by the second.
+    /// SDXL (reference §2.5): the last but one layer of both encoders, not normalised, side by side; pooled by the second. It was
+    /// trained so and has no other layer to choose, so `clipSkip` does not count.
+    ///
+    /// - Returns: `[B, T, D]`, and `[B, P]` for SDXL.
     public func condition(prompts: [String], clipSkip: Int? = nil) -> (context: Tensor, pooled: Tensor?) {
-        guard let secondText else {
-            return (Tensor.concatenated(prompts.map { states(of: $0, part: text, clipSkip: clipSkip) }, axis: 0), nil)
-        }
-        let first = text.encoder.encodeWithPooled(prompts.map { text.tokenizer.encode($0) }, layerFromEnd: 2)
-        let second = secondText.encoder.encodeWithPooled(prompts.map { secondText.tokenizer.encode($0) }, layerFromEnd: 2)
-        return (Tensor.concatenated([first.states, second.states], axis: 2), second.pooled)
+        let all = prompts.map { states(of: $0, clipSkip: secondText == nil ? clipSkip ?? 1 : Self.layerFromEndXL) }
+        let pooled = all.compactMap(\.pooled)
+        return (Tensor.concatenated(all.map(\.context), axis: 0), pooled.isEmpty ? nil : Tensor.concatenated(pooled, axis: 0))
     }
+
+    /// The layer of both encoders that SDXL's UNet attends to.
+    static let layerFromEndXL = 2
 
     private struct StateKey: Hashable {
         let prompt: String
-        let clipSkip: Int
+        let layerFromEnd: Int
     }
 
-    private func states(of prompt: String, part: TextPart, clipSkip: Int?) -> Tensor {
-        let key = StateKey(prompt: prompt, clipSkip: clipSkip ?? 1)
-        guard part.encoder.isFrozenAndBare else { return part.encoder.encode([part.tokenizer.encode(prompt)], clipSkip: clipSkip) }
+    private struct TextStates { let context: Tensor, pooled: Tensor? }
+
+    private func states(of prompt: String, clipSkip: Int) -> TextStates {
+        let key = StateKey(prompt: prompt, layerFromEnd: clipSkip)
+        guard textEncoder.isFrozenAndBare, secondText?.encoder.isFrozenAndBare ?? true else { return makeStates(prompt, layerFromEnd: clipSkip) }
         if let kept = states.withLock({ $0[key] }) { return kept }
-        let made = part.encoder.encode([part.tokenizer.encode(prompt)], clipSkip: clipSkip)
+        let made = makeStates(prompt, layerFromEnd: clipSkip)
         states.withLock { states in
             if states.count >= Self.keptStates { states.removeAll() }
             states[key] = made
         }
         return made
+    }
+
+    private func makeStates(_ prompt: String, layerFromEnd: Int) -> TextStates {
+        guard let secondText else { return TextStates(context: text.encoder.encode([text.tokenizer.encode(prompt)], clipSkip: layerFromEnd), pooled: nil) }
+        let first = text.encoder.states([text.tokenizer.encode(prompt)], layerFromEnd: layerFromEnd)
+        let second = secondText.encoder.encodeWithPooled([secondText.tokenizer.encode(prompt)], layerFromEnd: layerFromEnd)
+        return TextStates(context: Tensor.concatenated([first, second.states], axis: 2), pooled: second.pooled)
     }
 
     /// Prompts whose states are kept: 256 of SD 1's are 58 MiB.

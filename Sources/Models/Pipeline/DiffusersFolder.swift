@@ -6,52 +6,65 @@ import TensorCore
 extension BaseModel {
     /// Reads a folder of diffusers' layout: `model_index.json` and a folder for each part, weights in one file or in shards, in
     /// float32, float16 or bfloat16.
-    ///
-    /// - Parameters:
-    ///   - precision: converts matrices and kernels; nil keeps them as stored, which needs the least memory.
-    ///   - vae: another autoencoder's folder to use instead of the model's own.
-    /// - Throws: `ConfigurationError`, `CheckpointError`, `TokenizerError`, each naming its file.
-    public static func load(folder: String, precision: DType? = nil, vae: String? = nil) throws -> BaseModel {
+    static func load(folder: String, _ options: LoadOptions) throws -> BaseModel {
         let index = try ConfigurationFile.read(ModelIndex.self, folder + "/model_index.json")
+        if index.components["text_encoder"] == nil, index.components["text_encoder_2"] != nil {
+            throw ModelFileError.somethingElse(
+                file: folder, found: "Stable Diffusion XL's refiner", wayOut: "Load the base model of the same release.")
+        }
         try index.require("text_encoder", ["CLIPTextModel"], in: folder)
         try index.require("unet", ["UNet2DConditionModel"], in: folder)
         try index.require("vae", ["AutoencoderKL"], in: folder)
-        let text = try textPart(folder, "tokenizer", "text_encoder", precision)
-        var second: TextPart?
-        if index.components["text_encoder_2"] != nil {
-            try index.require("text_encoder_2", ["CLIPTextModelWithProjection"], in: folder)
-            second = try textPart(folder, "tokenizer_2", "text_encoder_2", precision)
-        }
+        let isXL = index.components["text_encoder_2"] != nil
+        if isXL { try index.require("text_encoder_2", ["CLIPTextModelWithProjection"], in: folder) }
         let schedulerPath = folder + "/scheduler/scheduler_config.json"
         guard let scheduler = FileManager.default.contents(atPath: schedulerPath) else {
             throw ConfigurationError.unreadable(file: schedulerPath, reason: "there is no such file")
         }
+        let progress = LoadingProgress(options)
+        let textWeights = progress.watched(try WeightFolder.open(folder + "/text_encoder"), as: "text encoder")
+        let secondWeights = isXL ? progress.watched(try WeightFolder.open(folder + "/text_encoder_2"), as: "second text encoder") : nil
+        let unetWeights = progress.watched(try WeightFolder.open(folder + "/unet"), as: "unet")
+        let text = try textPart(folder, "", textWeights, options)
+        let second = try secondWeights.map { try textPart(folder, "_2", $0, options) }
         let unet = try UNet(
             configuration: ConfigurationFile.read(UNet.Configuration.self, folder + "/unet/config.json"),
-            weights: Weights(WeightFolder.open(folder + "/unet"), precision: precision))
-        let autoencoder = try AutoencoderKL.load(folder: vae ?? folder + "/vae", precision: precision)
+            weights: Weights(unetWeights, precision: options.precision))
         let model = BaseModel(
-            location: folder, text: text, secondText: second, unet: unet, autoencoder: autoencoder, schedulerConfiguration: scheduler)
+            location: folder, text: text, secondText: second, unet: unet, autoencoder: try autoencoder(folder, options, progress),
+            schedulerConfiguration: scheduler, zerosForEmptyPrompt: index.zerosForEmptyPrompt ?? isXL)
         try model.requireFittingParts()
         return model
     }
 
-    private static func textPart(_ folder: String, _ tokenizer: String, _ encoder: String, _ precision: DType?) throws -> TextPart {
-        let path = "\(folder)/\(encoder)"
-        return TextPart(
-            tokenizer: try CLIPTokenizer(folder: "\(folder)/\(tokenizer)"),
+    private static func textPart(_ folder: String, _ suffix: String, _ weights: any WeightFile, _ options: LoadOptions) throws -> TextPart {
+        TextPart(
+            tokenizer: try CLIPTokenizer(folder: "\(folder)/tokenizer\(suffix)"),
             encoder: try CLIPTextEncoder(
-                configuration: ConfigurationFile.read(CLIPTextEncoder.Configuration.self, path + "/config.json"),
-                weights: Weights(WeightFolder.open(path), precision: precision)))
+                configuration: ConfigurationFile.read(CLIPTextEncoder.Configuration.self, "\(folder)/text_encoder\(suffix)/config.json"),
+                weights: Weights(weights, precision: options.precision)))
+    }
+
+    /// The folder's own autoencoder, or the one to use instead with the own one's scaling, which a single file does not say.
+    private static func autoencoder(_ folder: String, _ options: LoadOptions, _ progress: LoadingProgress) throws -> AutoencoderKL {
+        let own = folder + "/vae"
+        if let other = options.vae {
+            let scaling = try? ConfigurationFile.read(AutoencoderKL.Configuration.self, own + "/config.json").scalingFactor
+            return try AutoencoderKL.load(path: other, scalingFactor: scaling ?? AutoencoderKL.scalingFactor, precision: options.precision)
+        }
+        return try AutoencoderKL(
+            configuration: ConfigurationFile.read(AutoencoderKL.Configuration.self, own + "/config.json"),
+            weights: Weights(progress.watched(try WeightFolder.open(own), as: "autoencoder"), precision: options.precision))
     }
 
     /// - Throws: `ConfigurationError.invalid` when text states, latents or ids do not fit the part that takes them.
-    private func requireFittingParts() throws(ConfigurationError) {
+    func requireFittingParts() throws(ConfigurationError) {
         let width = textEncoder.configuration.hiddenSize + (secondText?.encoder.configuration.hiddenSize ?? 0)
         let wanted = try unet.configuration.levels()[0].contextWidth
         guard width == wanted else {
             throw .invalid(key: "cross_attention_dim", value: "\(wanted)", expected: "\(width), the width of the text encoder")
         }
+        try requireFittingAddedConditions()
         let latents = autoencoder.configuration.latentChannels
         guard unet.configuration.inChannels == latents, unet.configuration.outChannels == latents else {
             throw .unsupported(
@@ -67,6 +80,26 @@ extension BaseModel {
             throw .invalid(
                 key: "max_position_embeddings", value: "\(part.encoder.configuration.maxPositionEmbeddings)",
                 expected: "\(part.tokenizer.modelMaxLength) or more, the tokenizer's model_max_length")
+        }
+    }
+
+    /// A second text encoder goes with a UNet that takes its pooled vector and the picture's sizes.
+    private func requireFittingAddedConditions() throws(ConfigurationError) {
+        let configuration = unet.configuration
+        guard (configuration.additionEmbedType != nil) == (secondText != nil) else {
+            throw .invalid(
+                key: "addition_embed_type", value: configuration.additionEmbedType ?? "null",
+                expected: secondText == nil ? "null for a model of one text encoder" : "text_time for a model of two text encoders")
+        }
+        guard let second = secondText?.encoder.configuration, let width = configuration.additionTimeEmbedDim else { return }
+        for layers in [textEncoder.configuration.numHiddenLayers, second.numHiddenLayers] where layers < Self.layerFromEndXL {
+            throw .invalid(key: "num_hidden_layers", value: "\(layers)", expected: "\(Self.layerFromEndXL) or more: the last but one is used")
+        }
+        let pooled = second.projects ? second.projectionDim : second.hiddenSize, wanted = pooled + SizeConditioning.count * width
+        guard configuration.projectionClassEmbeddingsInputDim == wanted else {
+            throw .invalid(
+                key: "projection_class_embeddings_input_dim", value: "\(configuration.projectionClassEmbeddingsInputDim ?? 0)",
+                expected: "\(wanted), the pooled text's width and six sizes of addition_time_embed_dim")
         }
     }
 
@@ -130,6 +163,8 @@ extension AutoencoderKL {
 /// `model_index.json`: for each part the library and the class that read it.
 private struct ModelIndex: Decodable {
     let components: [String: [String?]]
+    /// `force_zeros_for_empty_prompt`.
+    let zerosForEmptyPrompt: Bool?
 
     init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: AnyKey.self)
@@ -139,6 +174,7 @@ private struct ModelIndex: Decodable {
             components[key.stringValue] = pair
         }
         self.components = components
+        zerosForEmptyPrompt = try? container.decode(Bool.self, forKey: AnyKey("force_zeros_for_empty_prompt"))
     }
 
     func require(_ component: String, _ classes: [String], in folder: String) throws(ConfigurationError) {

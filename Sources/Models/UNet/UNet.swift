@@ -95,16 +95,38 @@ public final class UNet: @unchecked Sendable {
     }
 }
 
-/// What SDXL adds to the timestep: the pooled text, and six numbers about the picture's sizes.
+/// What SDXL is told about a picture's sizes, all in pixels (Podell et al. 2023, arXiv:2307.01952, §2.2).
+public struct SizeConditioning: Hashable, Sendable {
+    /// Before any resizing: a small one asks for a blurred picture.
+    public var originalHeight: Int, originalWidth: Int
+    /// What a crop took away above and to the left: 0 asks for a centred subject.
+    public var cropTop: Int, cropLeft: Int
+    /// Of the picture as the model sees or draws it.
+    public var targetHeight: Int, targetWidth: Int
+
+    /// - Parameter original: rows and columns before resizing; nil as the target.
+    public init(original: (height: Int, width: Int)? = nil, crop: (top: Int, left: Int) = (0, 0), target: (height: Int, width: Int)) {
+        (originalHeight, originalWidth) = original ?? target
+        (cropTop, cropLeft) = crop
+        (targetHeight, targetWidth) = target
+    }
+
+    /// diffusers' `add_time_ids`.
+    var numbers: [Float] { [originalHeight, originalWidth, cropTop, cropLeft, targetHeight, targetWidth].map(Float.init) }
+    static let count = 6
+}
+
+/// What SDXL adds to the timestep: the pooled text, and the picture's sizes.
 public struct AddedConditions {
     /// `[B, P]`.
     public let pooled: Tensor
-    /// For each picture: original height and width, crop's top and left, target height and width, in pixels.
-    public let timeIDs: [[Float]]
+    /// One for each picture.
+    public let sizes: [SizeConditioning]
 
-    public init(pooled: Tensor, timeIDs: [[Float]]) {
+    public init(pooled: Tensor, sizes: [SizeConditioning]) {
+        precondition(pooled.shape[0] == sizes.count, "pooled text \(pooled.shape) with the sizes of \(sizes.count) pictures")
         self.pooled = pooled
-        self.timeIDs = timeIDs
+        self.sizes = sizes
     }
 }
 
@@ -130,7 +152,7 @@ struct AddedEmbedding: Sendable {
 
     /// - Returns: `[B, D]`.
     func callAsFunction(_ conditions: AddedConditions) -> Tensor {
-        let sizes = sinusoids(conditions.timeIDs.flatMap { $0 }).reshaped([conditions.timeIDs.count, -1])
+        let sizes = sinusoids(conditions.sizes.flatMap(\.numbers)).reshaped([conditions.sizes.count, -1])
         return embedding(Tensor.concatenated([conditions.pooled, sizes], axis: 1))
     }
 }

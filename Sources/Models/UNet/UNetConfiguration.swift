@@ -145,6 +145,9 @@ extension UNet.Configuration {
         let crossOnly = try onlyCrossAttention.values(count, key: "only_cross_attention")
         try requirePositive([("norm_num_groups", [normNumGroups]), ("block_out_channels", blockOutChannels), ("layers_per_block", layers),
             ("attention_head_dim", heads), ("cross_attention_dim", contexts), ("in_channels", [inChannels]), ("out_channels", [outChannels])])
+        for (key, size) in [("conv_in_kernel", convInKernel), ("conv_out_kernel", convOutKernel)] where size < 1 || size % 2 == 0 {
+            throw .invalid(key: key, value: "\(size)", expected: "an odd size")
+        }
         for (index, channels) in blockOutChannels.enumerated() {
             guard channels % normNumGroups == 0 else {
                 throw .invalid(key: "block_out_channels", value: "\(channels)", expected: "multiples of norm_num_groups, \(normNumGroups)")

@@ -41,6 +41,80 @@ public final class AutoencoderKL: @unchecked Sendable {
     public func decode(_ latents: Tensor) -> Tensor {
         decoder(postQuant?(latents) ?? latents, recomputes: recomputes)
     }
+
+    /// Decodes square tiles one after the other, so that the memory for intermediate values is that of one tile, whatever the
+    /// picture's size. Tiles share a quarter of their side, over which one fades into the next. Without gradients: for pictures that
+    /// are looked at. Each tile has its own normalisation, so colours may differ from `decode`'s by a shade.
+    ///
+    /// - Parameters:
+    ///   - latents: `[B, h, w, Z]`, unscaled.
+    ///   - tileSide: latent cells along a tile's side, 8 or more; 64 is 512 pixels for Stable Diffusion.
+    /// - Returns: pixels `[B, H, W, 3]`.
+    public func decode(_ latents: Tensor, tileSide: Int) -> Tensor {
+        precondition(tileSide >= 8, "tiles of \(tileSide) latent cells, expected 8 or more")
+        let (height, width) = (latents.shape[1], latents.shape[2])
+        guard max(height, width) > tileSide else { return withoutGradients { decode(latents) } }
+        let rows = TileAxis(length: height, side: tileSide), columns = TileAxis(length: width, side: tileSide)
+        let scale = configuration.scale, channels = configuration.outChannels, batch = latents.shape[0]
+        let rowWeights = rows.weights(scale: scale), columnWeights = columns.weights(scale: scale)
+        return Tensor(shape: [batch, height * scale, width * scale, channels]) { pixels in
+            pixels.update(repeating: 0)
+            for (row, vertical) in zip(rows.tiles, rowWeights) {
+                for (column, horizontal) in zip(columns.tiles, columnWeights) {
+                    let tile = withoutGradients {
+                        decode(latents.sliced(axis: 1, from: row.lowerBound, to: row.upperBound)
+                            .sliced(axis: 2, from: column.lowerBound, to: column.upperBound))
+                    }
+                    tile.withUnsafeFloats { values in
+                        for line in 0..<batch * vertical.count {
+                            let (picture, y) = (line / vertical.count, line % vertical.count)
+                            let source = line * horizontal.count * channels
+                            let target = (((picture * height + row.lowerBound) * scale + y) * width + column.lowerBound) * scale * channels
+                            for i in 0..<horizontal.count * channels {
+                                pixels[target + i] += vertical[y] * horizontal[i / channels] * values[source + i]
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where tiles lie along one axis of a map, and how much each counts at each place.
+struct TileAxis {
+    let tiles: [Range<Int>]
+    /// Cells that neighbours share, or more.
+    private let shared: Int
+
+    /// - Parameters:
+    ///   - length: cells of the map.
+    ///   - side: cells of a tile.
+    init(length: Int, side: Int) {
+        shared = side / 4
+        guard length > side else { tiles = [0..<length]; return }
+        let step = side - shared, count = (length - side + step - 1) / step + 1
+        tiles = (0..<count).map { i in
+            let start = i * (length - side) / (count - 1)
+            return start..<(start + side)
+        }
+    }
+
+    /// Weights of each tile's pixels, `scale` for each cell: rising evenly from the edge over the shared cells, and at each place
+    /// divided by the sum over the tiles there.
+    func weights(scale: Int) -> [[Float]] {
+        let fade = Float(max(shared, 1) * scale), last = tiles.count - 1
+        var sums = [Float](repeating: 0, count: tiles[last].upperBound * scale)
+        let raw = tiles.enumerated().map { index, tile in
+            (0..<tile.count * scale).map { pixel -> Float in
+                let rising = index == 0 ? 1 : min(1, (Float(pixel) + 0.5) / fade)
+                let falling = index == last ? 1 : min(1, (Float(tile.count * scale - pixel) - 0.5) / fade)
+                sums[tile.lowerBound * scale + pixel] += rising * falling
+                return rising * falling
+            }
+        }
+        return zip(tiles, raw).map { tile, weights in weights.enumerated().map { $1 / sums[tile.lowerBound * scale + $0] } }
+    }
 }
 
 /// A normal distribution for each latent value, independent of the others.

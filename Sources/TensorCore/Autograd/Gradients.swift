@@ -73,7 +73,7 @@ private func accumulate(_ part: Tensor, into gradients: inout [UInt64: Tensor], 
         gradients[node.id] = part
         return
     }
-    if isKnownUniquelyReferenced(&sum.storage) {
+    if isKnownUniquelyReferenced(&sum.storage), sum.storage.isWritable {
         cc_axpy(sum.count, 1, part.floats, sum.floats)
     } else {
         sum = withoutGradients { sum + part }
