@@ -44,7 +44,7 @@ let package = Package(
         .target(name: "Scenes", dependencies: ["Imaging"], swiftSettings: numeric),  // the 3D icon renderer and its captions
 
         // Stable Diffusion.
-        .target(name: "Models", dependencies: ["Neural", "Checkpoints", "TensorCore"]),   // CLIP, UNet, VAE, BLIP
+        .target(name: "Models", dependencies: ["Neural", "Checkpoints", "TensorCore", "Imaging"]),   // CLIP, UNet, VAE, BLIP, taggers
         .target(name: "Diffusion", dependencies: ["TensorCore"]),               // noise schedule, objective, samplers
         .target(name: "Adapters", dependencies: ["Neural", "Checkpoints", "TensorCore"]), // LoRA and its files
         .target(name: "Datasets", dependencies: ["TensorCore", "Imaging"]),     // folders, captions, buckets, caches
@@ -75,7 +75,7 @@ let package = Package(
         // Tests: a folder per target.
         .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),
         test("CCompute"), test("TensorCore", "CCompute"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
-        test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),
+        test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints", "TensorCore", "Imaging"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),
         test("Datasets", "Imaging", "TensorCore"), test("Training", "Models", "Datasets", "Imaging", "Adapters", "Diffusion", "Neural", "Checkpoints"), test("Records"), test("JupyterWire"),
         test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging", "Datasets"), test("Forge", "Scenes", "Models"),
     ])

@@ -1,7 +1,7 @@
 """Pictures in every layout that is read, and what PIL and OpenCV make of them.
 
-Run with a Python that has numpy, pillow 12.0 and opencv-python-headless (pillow 13 resizes the rows before the columns where
-that is less work, which changes what is clipped in between); writes Tests/Fixtures/imaging/ beside itself.
+Run with a Python that has numpy, pillow 13 and opencv-python-headless (pillow up to 12 always resizes along the rows first,
+which changes what is clipped in between); writes Tests/Fixtures/imaging/ beside itself.
 Decoded and resized pixels are raw RGB (or RGBA) bytes, all in expected.bin; expected.json says where each begins.
 """
 import json

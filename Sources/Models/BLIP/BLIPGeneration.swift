@@ -14,8 +14,9 @@ extension BLIP {
             case greedy
             /// The likeliest sequence among `count` kept ones.
             case beams(Int)
-            /// Drawn from the likeliest tokens that together have probability `topP`, of at most `topK`.
-            case nucleus(topP: Float, topK: Int, seed: UInt64)
+            /// Drawn from the likeliest tokens that together have probability `topP`, of at most `topK` (0: of all); a
+            /// `temperature` above 1 evens the probabilities out, one below sharpens them.
+            case nucleus(topP: Float, topK: Int, temperature: Float = 1, seed: UInt64)
         }
         public var search = Search.greedy
         /// Tokens at most, 20 by transformers' default.
@@ -74,9 +75,11 @@ private struct CaptionSearch {
         switch options.search {
         case .beams(let count) where count > 1: return beams(count, isCancelled)
         case .greedy, .beams: return single(isCancelled) { scores in scores.indices.max { scores[$0] < scores[$1] } ?? 0 }
-        case .nucleus(let topP, let topK, let seed):
+        case .nucleus(let topP, let topK, let temperature, let seed):
             var generator = TorchGenerator(seed: seed &+ UInt64(picture))
-            return single(isCancelled) { Self.draw($0, topP: topP, topK: topK, generator.uniform(1)[0]) }
+            return single(isCancelled) { scores in
+                Self.draw(scores.map { $0 / temperature }, topP: topP, topK: topK, generator.uniform(1)[0])
+            }
         }
     }
 
@@ -106,23 +109,37 @@ private struct CaptionSearch {
         return scores
     }
 
-    /// Draws from the likeliest `topK` tokens, cut where their probability passes `topP` (Holtzman et al. 2020, arXiv:1904.09751).
+    /// Draws from the likeliest `topK` tokens without the tail whose probability is at most `1 − topP` (Holtzman et al. 2020,
+    /// arXiv:1904.09751).
     private static func draw(_ logits: [Float], topP: Float, topK: Int, _ uniform: Float) -> Int {
-        let order = logits.indices.sorted { logits[$0] > logits[$1] }.prefix(topK > 0 ? topK : logits.count)
-        let top = logits[order[0]]
-        let weights = order.map { exp(logits[$0] - top) }
-        let total = weights.reduce(0, +)
-        var kept = 0, mass: Float = 0
-        while kept < weights.count, kept == 0 || mass < topP * total {
-            mass += weights[kept]
-            kept += 1
+        let order = likeliest(topK > 0 ? topK : logits.count, of: logits)
+        let weights = order.map { exp(logits[$0] - logits[order[0]]) }
+        let tail = (1 - topP) * weights.reduce(0, +)
+        var kept = weights.count, dropped: Float = 0
+        while kept > 1, dropped + weights[kept - 1] <= tail {
+            dropped += weights[kept - 1]
+            kept -= 1
         }
-        var rest = uniform * mass
+        var rest = uniform * weights[..<kept].reduce(0, +)
         for index in 0..<kept {
             rest -= weights[index]
             if rest < 0 { return order[index] }
         }
         return order[kept - 1]
+    }
+
+    /// Places of the `count` largest scores, largest first, of equals the first.
+    private static func likeliest(_ count: Int, of scores: [Float]) -> [Int] {
+        if count * 16 > scores.count {
+            return Array(scores.indices.sorted { (scores[$0], $1) > (scores[$1], $0) }.prefix(count))
+        }
+        var best: [Int] = []
+        best.reserveCapacity(count + 1)
+        for index in scores.indices where best.count < count || scores[index] > scores[best[best.count - 1]] {
+            best.insert(index, at: best.firstIndex { scores[$0] < scores[index] } ?? best.count)
+            if best.count > count { best.removeLast() }
+        }
+        return best
     }
 
     private struct Beam {
@@ -140,15 +157,16 @@ private struct CaptionSearch {
         while !isCancelled() {
             let isFirst = running[0].ids.count == start.count
             let candidates = continuations(of: running, keep: 2 * count, isFirst: isFirst)
-            let length = candidates[0].ids.count, generated = Float(length - start.count)
+            let length = candidates[0].ids.count
+            let divisor = Float(pow(Double(length - start.count), Double(options.lengthPenalty)))
             let isFull = length >= maximumLength
             for (rank, candidate) in candidates.enumerated() where rank < count && (isFull || candidate.ids.last == text.sepTokenID) {
-                finished.append(Beam(ids: candidate.ids, score: candidate.score / pow(generated, options.lengthPenalty)))
+                finished.append(Beam(ids: candidate.ids, score: candidate.score / divisor))
             }
             finished = Array(finished.sorted { $0.score > $1.score }.prefix(count))
             running = Array(candidates.filter { $0.ids.last != text.sepTokenID }.prefix(count))
             guard !isFull, !running.isEmpty else { break }
-            if finished.count == count, running[0].score / pow(generated, options.lengthPenalty) <= finished[count - 1].score { break }
+            if finished.count == count, running[0].score / divisor <= finished[count - 1].score { break }
             cache.select(running.map(\.row))
         }
         return (finished.first ?? running.first)?.ids ?? start
@@ -161,10 +179,9 @@ private struct CaptionSearch {
         var best: [(score: Float, row: Int, token: Int)] = []
         for (row, beam) in running.enumerated() {
             let scores = processed(Array(values[row * vocabulary..<(row + 1) * vocabulary]), after: beam.ids)
-            let top = scores.indices.sorted { scores[$0] > scores[$1] }.prefix(keep)
-            best += top.map { (beam.score + scores[$0], row, $0) }
+            best += Self.likeliest(keep, of: scores.map { beam.score + $0 }).map { (beam.score + scores[$0], row, $0) }
         }
-        best.sort { $0.score > $1.score }
+        best.sort { ($0.score, $1.row, $1.token) > ($1.score, $0.row, $0.token) }
         return best.prefix(keep).map { Beam(ids: running[$0.row].ids + [$0.token], score: $0.score, row: $0.row) }
     }
 }

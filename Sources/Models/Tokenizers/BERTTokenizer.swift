@@ -20,11 +20,27 @@ public final class BERTTokenizer: Sendable {
     /// - Parameters:
     ///   - vocabulary: path of vocab.txt, one token a line, the line's number being its id.
     ///   - added: special tokens beyond the vocabulary, numbered on from its end: BLIP has `[DEC]` and `[ENC]`.
-    public init(vocabulary path: String, added: [String] = []) throws(TokenizerError) {
+    public convenience init(vocabulary path: String, added: [String] = []) throws(TokenizerError) {
         var lines = try readTokenizerFile(path).split(separator: 0x0A, omittingEmptySubsequences: false).map { line in
             String(decoding: line.last == 0x0D ? line.dropLast() : line, as: UTF8.self)
         }
         if lines.last == "" { lines.removeLast() }
+        try self.init(lines, path: path, added: added)
+    }
+
+    /// Reads `vocab.txt` of a folder or, where there is none, `tokenizer.json`, which transformers 5 writes in its place.
+    public convenience init(folder: String, added: [String] = []) throws(TokenizerError) {
+        let plain = folder + "/vocab.txt", whole = folder + "/tokenizer.json"
+        if !FileManager.default.fileExists(atPath: plain), FileManager.default.fileExists(atPath: whole) {
+            try self.init(Self.readWhole(whole), path: whole, added: added)
+        } else {
+            try self.init(vocabulary: plain, added: added)
+        }
+    }
+
+    /// - Parameter lines: tokens by id; a hole in the numbering is an empty string.
+    private init(_ lines: [String], path: String, added: [String]) throws(TokenizerError) {
+        var lines = lines
         var ids: [[UInt8]: Int] = [:]
         for (id, line) in lines.enumerated() { ids[Array(line.utf8)] = id }
         for token in added where ids[Array(token.utf8)] == nil {
@@ -38,6 +54,28 @@ public final class BERTTokenizer: Sendable {
         (padID, unknownID, classID, separatorID) = (try id("[PAD]"), try id("[UNK]"), try id("[CLS]"), try id("[SEP]"))
         (tokens, self.ids) = (lines, ids)
         specials = (Self.specialTokens + added).compactMap { token in ids[Array(token.utf8)].map { (Array(token.unicodeScalars), $0) } }
+    }
+
+    /// The tokens of a `tokenizer.json`, those added to its vocabulary among them.
+    private static func readWhole(_ path: String) throws(TokenizerError) -> [String] {
+        struct File: Decodable { let model: Model, added_tokens: [Added]? }
+        struct Model: Decodable { let type: String?, vocab: [String: Int] }
+        struct Added: Decodable { let id: Int, content: String }
+        let data = try readTokenizerFile(path), file: File
+        do { file = try JSONDecoder().decode(File.self, from: data) } catch {
+            throw .malformed(path: path, line: nil, expected: "a WordPiece tokenizer in JSON", found: "\(error)")
+        }
+        guard file.model.type == nil || file.model.type == "WordPiece" else {
+            throw .malformed(path: path, line: nil, expected: "a WordPiece tokenizer", found: "one of type \(file.model.type ?? "")")
+        }
+        let entries = file.model.vocab.map { ($0.value, $0.key) } + (file.added_tokens ?? []).map { ($0.id, $0.content) }
+        let limit = 2 * entries.count + 1_000_000
+        if let bad = entries.first(where: { !(0..<limit).contains($0.0) }) {
+            throw .malformed(path: path, line: nil, expected: "ids from 0 to \(limit - 1)", found: "\"\(bad.1)\": \(bad.0)")
+        }
+        var lines = [String](repeating: "", count: (entries.map(\.0).max() ?? -1) + 1)
+        for (id, token) in entries { lines[id] = token }
+        return lines
     }
 
     /// Id of a token written as in the vocabulary; nil where it is not in it.

@@ -1,0 +1,95 @@
+import TensorCore
+
+/// Text states for prompts of any length, weighted where the prompt says so.
+///
+/// It knows one tokenizer and one encoder; SDXL takes two of them side by side.
+public struct TextConditioning: Sendable {
+    /// States `[N, 77, D]` of token rows `[N][77]`, and the pooled vector `[N, P]` of encoders that have one.
+    public typealias Encode = @Sendable (_ ids: [[Int]]) -> (states: Tensor, pooled: Tensor?)
+
+    public let tokenizer: CLIPTokenizer
+    public let rule: PromptTokens.Rule
+    private let encode: Encode
+
+    public init(tokenizer: CLIPTokenizer, rule: PromptTokens.Rule, encode: @escaping Encode) {
+        self.tokenizer = tokenizer
+        self.rule = rule
+        self.encode = encode
+    }
+
+    /// - Parameter clipSkip: n takes the n-th layer from the end, normalised; nil and 1 are the last one.
+    public init(tokenizer: CLIPTokenizer, encoder: CLIPTextEncoder, clipSkip: Int? = nil, rule: PromptTokens.Rule) {
+        self.init(tokenizer: tokenizer, rule: rule) { (encoder.encode($0, clipSkip: clipSkip), nil) }
+    }
+
+    /// Kohya's rule: `maximumTokens` 75, 150 or 225.
+    public init(tokenizer: CLIPTokenizer, encoder: CLIPTextEncoder, clipSkip: Int? = nil, maximumTokens: Int) {
+        self.init(tokenizer: tokenizer, encoder: encoder, clipSkip: clipSkip, rule: .kohya(maximumTokens: maximumTokens))
+    }
+
+    /// The rows of prompts, equally many for each.
+    public func tokens(_ prompts: [String]) -> [PromptTokens] {
+        let tokens = prompts.map { PromptTokens($0, tokenizer: tokenizer, rule: rule) }
+        let rows = tokens.map(\.ids.count).max() ?? 0
+        return tokens.map { $0.padded(toRows: rows, tokenizer: tokenizer) }
+    }
+
+    /// Text states of prompts that are used together, the negative ones among them: all get the length of the longest.
+    ///
+    /// - Returns: `[B, T, D]`, T as `conditioning` says.
+    public func states(_ prompts: [String]) -> Tensor { conditioning(prompts).states }
+
+    /// Text states and the pooled vector.
+    ///
+    /// - Returns: states `[B, T, D]`: T is 77 for each of n rows by WebUI's rule, and 75n + 2 by Kohya's, which keeps the first
+    ///   row's start and the last row's end only; pooled `[B, P]` of each prompt's first row, unweighted as in WebUI.
+    ///   Source: reference §2.2; `get_hidden_states` of sd-scripts' `train_util.py`.
+    public func conditioning(_ prompts: [String]) -> (states: Tensor, pooled: Tensor?) {
+        precondition(!prompts.isEmpty, "no prompts to encode")
+        let tokens = tokens(prompts), rows = tokens[0].ids.count
+        let (plain, pooled) = encode(tokens.flatMap(\.ids))                       // [B · rows, 77, D]
+        let weighted = PromptWeights.apply(tokens.flatMap(\.weights), to: plain)
+        let states = (0..<prompts.count).map { joined(weighted.sliced(axis: 0, from: $0 * rows, to: ($0 + 1) * rows)) }
+        let first = pooled.map { pooled in
+            Tensor.concatenated((0..<prompts.count).map { pooled.sliced(axis: 0, from: $0 * rows, to: $0 * rows + 1) }, axis: 0)
+        }
+        return (Tensor.concatenated(states, axis: 0), first)
+    }
+
+    /// One prompt's rows behind one another: `[rows, 77, D]` → `[1, T, D]`.
+    private func joined(_ rows: Tensor) -> Tensor {
+        let count = rows.shape[0], length = rows.shape[1], width = rows.shape[2]
+        let all = rows.reshaped([1, count * length, width])
+        guard case .kohya = rule, count > 1 else { return all }
+        let middles = (0..<count).map { all.sliced(axis: 1, from: $0 * length + 1, to: ($0 + 1) * length - 1) }
+        let start = all.sliced(axis: 1, from: 0, to: 1), end = all.sliced(axis: 1, from: count * length - 1, to: count * length)
+        return Tensor.concatenated([start] + middles + [end], axis: 1)
+    }
+}
+
+extension PromptWeights {
+    /// States times weights, each row then brought back to the mean it had: WebUI's "Original" emphasis.
+    ///
+    /// Rows without weights stay as they are, bit by bit. WebUI takes one mean for all the rows that it encodes together, which
+    /// are the versions of one prompt; here a row depends on itself only.
+    ///
+    /// - Parameters:
+    ///   - weights: `[B][T]`.
+    ///   - states: `[B, T, D]`.
+    public static func apply(_ weights: [[Float]], to states: Tensor) -> Tensor {
+        let length = states.shape[1]
+        precondition(weights.count == states.shape[0] && weights.allSatisfy { $0.count == length },
+            "weights of \(weights.map(\.count)) places for states \(states.shape)")
+        guard weights.contains(where: isWeighted) else { return states }
+        let rows = weights.enumerated().map { index, weights in
+            let row = states.sliced(axis: 0, from: index, to: index + 1)
+            guard isWeighted(weights) else { return row }
+            let weighted = row * Tensor(weights, shape: [1, length, 1]), mean = weighted.mean()
+            // Nothing can bring back the mean of zeros.
+            return mean.item() == 0 ? weighted : weighted * (row.mean() / mean)
+        }
+        return Tensor.concatenated(rows, axis: 0)
+    }
+
+    private static func isWeighted(_ weights: [Float]) -> Bool { weights.contains { $0 != 1 } }
+}
