@@ -22,8 +22,8 @@ public struct Recipe: Sendable {
 
     public var autoencoder = TrainingPlan(steps: 6_000, batch: 8, learningRate: 1.2e-3, warmupSteps: 1_500, averageDecay: 0.999)
     public var decoder = TrainingPlan(steps: 2_000, batch: 4, learningRate: 6e-4, averageDecay: 0.998)
-    public var denoiser = TrainingPlan(steps: 5_200, batch: 16, learningRate: 8e-4, warmupSteps: 200, averageDecay: 0.999)
-    public var captioner = TrainingPlan(steps: 3_000, batch: 16, learningRate: 2.5e-4, warmupSteps: 200)
+    public var denoiser = TrainingPlan(steps: 9_000, batch: 16, learningRate: 8e-4, warmupSteps: 200, averageDecay: 0.999)
+    public var captioner = TrainingPlan(steps: 9_000, batch: 16, learningRate: 8e-4, warmupSteps: 200)
 
     /// The autoencoder learns on crops of this side first, pixels; whole pictures in the last fifth of its steps.
     public var cropSize = 64

@@ -24,6 +24,7 @@ extension CheckpointError: Explained { fileprivate var help: String? { wayOut } 
 extension GenerationError: Explained { fileprivate var help: String? { wayOut } }
 extension TrainingError: Explained { fileprivate var help: String? { wayOut } }
 extension DiffusionError: Explained { fileprivate var help: String? { nil } }
+extension ModelFileError: Explained { fileprivate var help: String? { wayOut } }
 extension ConfigurationError: Explained { fileprivate var help: String? { "Give a folder that diffusers' save_pretrained wrote." } }
 extension TokenizerError: Explained { fileprivate var help: String? { "Get the tokenizer's files of the same release again." } }
 extension RecordsError: Explained { fileprivate var help: String? { "Check the folder's permissions and the space on the disk." } }

@@ -76,7 +76,10 @@ struct TinyXL {
         let latents = try TinyModel.expected("latents")
         return withoutGradients {
             let first = texts[0].encodeWithPooled(TinyModel.ids, layerFromEnd: 2), second = texts[1].encodeWithPooled(TinyModel.ids, layerFromEnd: 2)
-            let added = AddedConditions(pooled: second.pooled, timeIDs: [[64, 48, 0, 8, 96, 96], [128, 64, 3, 0, 64, 128]])
+            let sizes = [
+                SizeConditioning(original: (64, 48), crop: (0, 8), target: (96, 96)), SizeConditioning(original: (128, 64), crop: (3, 0), target: (64, 128)),
+            ]
+            let added = AddedConditions(pooled: second.pooled, sizes: sizes)
             return unet(latents, timesteps: [3, 741], context: Tensor.concatenated([first.states, second.states], axis: 2), added: added)
         }
     }

@@ -38,7 +38,7 @@ import Testing
         let base = try generator.generate([prompt("cube")])[0].pixels
         #expect(try generator.generate([prompt("cube") { $0.guidanceScale = 1 }])[0].pixels != base)
         #expect(try generator.generate([prompt("cube") { $0.negative = "blurry" }])[0].pixels != base)
-        #expect(try generator.generate([prompt("cube")], device: .nvidia)[0].pixels != base)
+        #expect(try generator.generate([prompt("cube") { $0.rng = .nvidia }])[0].pixels != base)
     }
 
     @Test("a missing seed and sampler are filled in and told") func completed() throws {
