@@ -6,11 +6,11 @@ public enum DemoDataset {
     public static let trainingCount = 24, heldOutCount = 12
     /// Prompts on which the style is measured after training.
     public static let promptCount = 30
-    /// Name of the folder with the training pictures: ten repeats.
-    public static let repeatsFolder = "10_popsicle"
+    /// Name of the folder with the training pictures: fifteen repeats.
+    public static let repeatsFolder = "15_popsicle"
     private static let seed: UInt64 = 2024
 
-    /// Writes `10_popsicle/01.png …` into `folder`, without captions, and `01.png …` with a caption `.txt` beside each into `heldOut`.
+    /// Writes `15_popsicle/01.png …` into `folder`, without captions, and `01.png …` with a caption `.txt` beside each into `heldOut`.
     ///
     /// Every shape comes twice in training, in other colours, and once held out in a third; files of the same name are replaced.
     /// Beside `heldOut`, `…-prompts.txt` holds one prompt a line, none of a pair that is trained on.

@@ -35,7 +35,7 @@ import Testing
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("popsicle-\(UUID().uuidString)").path
         defer { try? FileManager.default.removeItem(atPath: folder) }
         try DemoDataset.write(to: folder, heldOut: folder + "/exam", size: 64)
-        let training = try FileManager.default.contentsOfDirectory(atPath: folder + "/10_popsicle")
+        let training = try FileManager.default.contentsOfDirectory(atPath: folder + "/15_popsicle")
         #expect(Set(training) == Set((1...24).map { String(format: "%02d.png", $0) }))
         let heldOut = try FileManager.default.contentsOfDirectory(atPath: folder + "/exam")
         #expect(heldOut.count == 24)
