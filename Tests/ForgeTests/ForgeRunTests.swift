@@ -14,6 +14,7 @@ private func withFolder<R>(_ body: (String) throws -> R) throws -> R {
 private func shortRecipe() -> Recipe {
     var recipe = Recipe()
     recipe.pictures = 4
+    recipe.drawnPictures = 2
     recipe.autoencoder = TrainingPlan(steps: 3, batch: 1, learningRate: 1e-3)
     recipe.decoder = TrainingPlan(steps: 1, batch: 1, learningRate: 1e-3)
     recipe.denoiser = TrainingPlan(steps: 2, batch: 2, learningRate: 1e-3)
@@ -68,6 +69,26 @@ struct ForgeRunTests {
             let report = try forge.evaluate(folder, pictures: 1, icons: 1)
             #expect(report.autoencoderPSNR > 0 && report.autoencoderPSNR < 60)
             #expect(FileManager.default.fileExists(atPath: path + "/icons.png"))
+        }
+    }
+
+    @Test("a packaged model reopened in an empty workshop counts as trained, packages to the same weights, and learns on when told to")
+    func reopens() throws {
+        try withFolder { path in
+            let first = try forge(path + "/first"), second = try forge(path + "/second")
+            try first.render()
+            for network in ForgeRun.Network.allCases { try first.train(network) }
+            try first.package(to: path + "/model")
+            try second.render()
+            try second.reopen([.autoencoder, .denoiser, .captioner], from: path + "/model")
+            for network in [ForgeRun.Network.denoiser, .captioner] { #expect(try second.train(network)) }
+            try second.package(to: path + "/same")
+            func weights(_ model: String, _ file: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: "\(path)/\(model)/\(file)")) }
+            let files = ["unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model", "captioner/model"].map { $0 + ".safetensors" }
+            for file in files { #expect(try weights("same", file) == weights("model", file), "\(file)") }
+            #expect(try second.train(.captioner, again: true))
+            try second.package(to: path + "/further")
+            #expect(try weights("further", files[3]) != weights("model", files[3]) && weights("further", files[0]) == weights("model", files[0]))
         }
     }
 
