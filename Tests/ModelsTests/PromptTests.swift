@@ -71,7 +71,7 @@ private func processorSeconds(_ body: () -> Void) -> Double {
         let prompt = String(repeating: piece, count: 100_000) + String(repeating: ":999)", count: 1_000) + String(repeating: ")]", count: 100_000)
         var segments: [PromptWeights.Segment] = []
         let seconds = processorSeconds { segments = PromptWeights.parse(prompt) }
-        #expect(seconds < 10)                                            // linear takes half a second, quadratic minutes
+        #expect(seconds < 2)                                             // a quadratic reading takes minutes
         #expect(segments.allSatisfy { $0.weight.isFinite && abs($0.weight) <= 1e6 })
     }
 
