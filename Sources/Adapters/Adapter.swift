@@ -15,10 +15,12 @@ public protocol Adapter: AnyObject, Sendable {
     var multiplier: Float { get set }
     /// What is trained.
     var parameters: [Parameter] { get }
+    /// Rank and alpha of formulas that have them.
+    var size: AdapterSize? { get }
     /// What a file holds under this name, in the file's layout.
     func tensors() -> [(ending: String, tensor: Tensor)]
-    /// Replaces the values of `parameters`, in their order.
-    func set(_ values: [Tensor])
+    /// Replaces the values of `parameters`, in their order; of a LoRA they may have another rank, and its alpha is replaced, too.
+    func set(_ values: [Tensor], alpha: Float?)
     /// Puts the adapter in its layer's slot.
     func place()
     /// Takes it out.
@@ -30,10 +32,18 @@ public protocol Adapter: AnyObject, Sendable {
 extension Adapter {
     public var part: AdapterPart { AdapterPart(name: name) }
 
-    public func set(_ values: [Tensor]) {
+    public func set(_ values: [Tensor], alpha: Float?) {
         precondition(values.count == parameters.count, "\(name): \(values.count) values for \(parameters.count) parameters")
         for (parameter, value) in zip(parameters, values) { parameter.value = value }
     }
+}
+
+/// Rank and alpha of an adapter.
+public struct AdapterSize: Sendable, Equatable {
+    public var rank: Int
+    public var alpha: Float
+
+    public init(rank: Int, alpha: Float) { (self.rank, self.alpha) = (rank, alpha) }
 }
 
 /// An adapter of a linear layer or a convolution.
@@ -82,7 +92,8 @@ extension AdapterCollection {
 
     /// What is trained, in order.
     public var parameters: [Parameter] { adapters.flatMap(\.parameters) }
-    public func parameters(of part: AdapterPart) -> [Parameter] { adapters.filter { $0.part == part }.flatMap(\.parameters) }
+    /// The adapters of the UNet, or of the text encoders.
+    public func adapters(ofUNet isUNet: Bool) -> [any Adapter] { adapters.filter { ($0.part == .unet) == isUNet } }
     public var parameterCount: Int { parameters.reduce(0) { $0 + $1.value.count } }
 
     /// Places every adapter whose multiplier is not 0 in its layer's slot. Placing twice is placing once.

@@ -14,8 +14,8 @@ public enum AdapterError: Error, Equatable, Sendable {
     case invalidReference(String)
     /// A file without one adapter module.
     case notAnAdapter(file: String, found: String)
-    /// A file of another adapter type than plain LoRA, where only that will do.
-    case unsupportedType(String, file: String)
+    /// The rank of such an adapter cannot be changed.
+    case rankIsFixed(AdapterKind)
     /// A module's matrices that do not fit each other.
     case malformedModule(key: String, reason: String, file: String)
     /// Keys of no known adapter: the first few, how many there are, and what the file seems to be.
@@ -38,7 +38,7 @@ extension AdapterError: CustomStringConvertible {
         case .noTargets: "there is no layer to adapt: ask for the UNet, the text encoder, or both"
         case .invalidReference(let text): "\(text) names no adapter file with its strengths"
         case .notAnAdapter(let file, let found): "\(file) holds no adapter: \(found)"
-        case .unsupportedType(let type, let file): "\(file) is a \(type) adapter; only plain LoRA can be trained on"
+        case .rankIsFixed(let kind): "the rank of a \(kind.rawValue) adapter cannot be changed: its factors are no thin product"
         case .unknownKeys(let keys, let count, let seems, let file):
             "\(file) has \(count) key\(count == 1 ? "" : "s") of no known adapter: \(keys.joined(separator: ", "))\(count > keys.count ? " …" : "")\(seems.map { "; it seems to be \($0)" } ?? "")"
         case .malformedConfiguration(let reason, let file): "the description of the adapter in \(file): \(reason)"
@@ -61,7 +61,7 @@ extension AdapterError: CustomStringConvertible {
         case .unitDoesNotDivide: "Give a unit that divides the rank: 1, 2 or 4 usually."
         case .invalidReference: "Write the file's path, then :0.8 for both strengths or :0.5:0.3 for UNet and text encoder."
         case .notAnAdapter, .unknownKeys: "Give an adapter of Stable Diffusion 1, 2 or XL in the names of Kohya's scripts, LyCORIS, PEFT or diffusers."
-        case .unsupportedType: "Draw with it: %sample PROMPT --lora FILE. To train on, take a LoRA."
+        case .rankIsFixed: "Leave rank and alpha as they are, or start a new adapter: %train --fresh."
         case .malformedModule, .malformedConfiguration: "The file is damaged or incomplete: fetch it again."
         case .unknownModules, .sizeMismatch: "The file was trained for another base model: load that model first."
         case .checkpoint(let error): error.wayOut

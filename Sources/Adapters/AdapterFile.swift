@@ -21,7 +21,7 @@ enum StoredModule: Sendable {
 /// An adapter file's content: what changes each module, by Kohya's name, and the metadata.
 ///
 /// Read are LoRA, LoCon (with core), LoHa, LoKr, DyLoRA, full differences, normalisation differences and DoRA's magnitudes, in
-/// the names of Kohya's scripts, LyCORIS, PEFT and diffusers. `LoRANetwork` and `AdapterNetwork` fit them to a model.
+/// the names of Kohya's scripts, LyCORIS, PEFT and diffusers. `AdapterNetwork` fits them to a model.
 public struct AdapterFile: Sendable {
     let modules: [String: StoredModule]
     public let metadata: [String: String]
@@ -32,11 +32,22 @@ public struct AdapterFile: Sendable {
 
     /// - Throws: `AdapterError` for a file that cannot be read, holds keys of no known adapter, or parts that do not fit.
     public init(path: String) throws(AdapterError) {
+        let file: SafetensorsFile
+        do throws(CheckpointError) {
+            file = try SafetensorsFile(path: path)
+        } catch {
+            throw .checkpoint(error)
+        }
+        try self.init(file)
+    }
+
+    /// The adapter among an open file's tensors.
+    /// - Parameter prefix: of the adapter's keys, where the file holds other things, too.
+    public init(_ file: SafetensorsFile, prefix: String = "") throws(AdapterError) {
         do {
-            let file = try SafetensorsFile(path: path)
-            location = path
+            location = file.location
             metadata = file.metadata
-            modules = try Self.read(file)
+            modules = try Self.read(file, prefix)
         } catch let error as AdapterError {
             throw error
         } catch let error as CheckpointError {
@@ -46,10 +57,10 @@ public struct AdapterFile: Sendable {
         }
     }
 
-    private static func read(_ file: SafetensorsFile) throws -> [String: StoredModule] {
+    private static func read(_ file: SafetensorsFile, _ prefix: String) throws -> [String: StoredModule] {
         var groups: [String: ModuleTensors] = [:], unknown: [String] = []
-        for key in file.keys {
-            guard let parsed = AdapterKey(key) else {
+        for key in file.keys where key.hasPrefix(prefix) {
+            guard let parsed = AdapterKey(String(key.dropFirst(prefix.count))) else {
                 unknown.append(key)
                 continue
             }

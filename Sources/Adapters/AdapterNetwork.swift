@@ -21,6 +21,8 @@ public final class AdapterNetwork: AdapterCollection, @unchecked Sendable {
         self.skipped = skipped
     }
 
+    // MARK: Fresh
+
     /// A fresh network that changes nothing before the first step.
     /// - Parameter generator: draws the initial values, layer after layer.
     /// - Throws: `AdapterError` for sizes out of range, or when the model has no layer that the targets name.
@@ -39,18 +41,26 @@ public final class AdapterNetwork: AdapterCollection, @unchecked Sendable {
         self.init(adapters: adapters, specification: specification)
     }
 
+    /// This network with fresh adapters for layers that a specification names and that it has none for, in the model's order.
+    /// The adapters it has stay the same objects, whatever the specification says of them.
+    /// - Throws: as `init`.
+    public func extended(_ specification: NetworkSpecification, model: AdaptableModel, generator: inout TorchGenerator) throws(AdapterError) -> AdapterNetwork {
+        let known = Dictionary(uniqueKeysWithValues: adapters.map { ($0.name, $0) })
+        var trial = generator
+        let asked = try AdapterNetwork(specification, model: model, generator: &trial)
+        guard asked.adapters.contains(where: { known[$0.name] == nil }) else { return self }
+        generator = trial
+        let fresh = Dictionary(uniqueKeysWithValues: asked.adapters.map { ($0.name, $0) })
+        return AdapterNetwork(adapters: model.targets().compactMap { known[$0.name] ?? fresh[$0.name] }, specification: self.specification)
+    }
+
     private static func fresh(
         _ specification: NetworkSpecification, _ name: String, _ layer: any AdaptableLayer, rank: Int, alpha: Float, generator: inout TorchGenerator
     ) -> any Adapter {
         let kind = layer.kind
-        func factors() -> LoRAFactors {
-            LoRAFactors(
-                down: LoRANetwork.freshDown(kind, rank: rank, generator: &generator), up: .zeros(kind.isLinear ? [kind.outputs, rank] : [kind.outputs, 1, 1, rank]),
-                alpha: alpha)
-        }
+        func factors() -> LoRAFactors { .fresh(kind, rank: rank, alpha: alpha, generator: &generator) }
         switch specification.kind {
-        case .standard, .locon: return loRAModule(name: name, layer: layer, factors: factors())
-        case .dylora(let unit, let rule): return DyLoRA(name: name, layer: layer, factors: factors(), unit: unit, rule: rule)
+        case .standard, .locon, .dylora: return loRAModule(specification.kind, name: name, layer: layer, factors: factors())
         case .loha:
             let difference = LoHa.fresh(name, kind, rank: rank, alpha: alpha, hasCores: specification.usesCores, generator: &generator)
             return DenseAdapter(name: name, layer: layer, difference: difference)
@@ -68,9 +78,11 @@ public final class AdapterNetwork: AdapterCollection, @unchecked Sendable {
     /// Modules for a part that is not loaded are left out and listed in `skipped`, so that a file with a text encoder's part can
     /// be tried on a UNet alone. Any other module without a layer is an error, as in diffusers: Kohya's scripts only print such
     /// names, and a file of another base model then does a part of its work unnoticed.
-    /// - Parameter trainable: whether it is to be trained further; a frozen one keeps each layer's difference once computed.
+    /// - Parameters:
+    ///   - trainable: whether it is to be trained further; a frozen one keeps each layer's difference once computed.
+    ///   - kind: how it is to be trained: a DyLoRA's file does not tell it from a LoRA's.
     /// - Throws: `AdapterError` when a loaded part has no layer for a module, or one of another size.
-    public convenience init(_ file: AdapterFile, model: AdaptableModel, trainable: Bool = false) throws(AdapterError) {
+    public convenience init(_ file: AdapterFile, model: AdaptableModel, trainable: Bool = false, as kind: NetworkKind = .standard) throws(AdapterError) {
         var open = file.modules, adapters: [any Adapter] = []
         for target in model.targets() {
             for name in model.naming.spellings(of: target.part, path: target.path) {
@@ -78,7 +90,7 @@ public final class AdapterNetwork: AdapterCollection, @unchecked Sendable {
                 guard !adapters.contains(where: { $0.name == target.name }) else {
                     throw .malformedModule(key: name, reason: "stands for the same layer as another name of this file", file: file.location)
                 }
-                adapters.append(try module.fitted(to: target, key: name, file: file.location, trainable: trainable))
+                adapters.append(try module.fitted(to: target, key: name, file: file.location, trainable: trainable, kind))
             }
         }
         let skipped = open.keys.filter { !model.has(AdapterPart(name: $0)) && !$0.hasPrefix("lycoris_") }.sorted()
@@ -104,16 +116,59 @@ public final class AdapterNetwork: AdapterCollection, @unchecked Sendable {
         for case let module as DyLoRA in adapters { module.trainedBlock = nil }
     }
 
-    // MARK: Snapshots
+    // MARK: Size
 
-    /// The parameters' values by name. Memory is shared until the next step writes.
-    public func snapshot() -> [String: Tensor] {
-        Dictionary(uniqueKeysWithValues: parameters.map { ($0.name, $0.value) })
+    /// The plain LoRAs among the adapters (LoCon and DyLoRA, too).
+    public var modules: [any LoRAModule] { adapters.compactMap { $0 as? any LoRAModule } }
+
+    /// The largest rank and its alpha; a network read from a file may mix ranks. nil for formulas without a rank.
+    public var size: AdapterSize? { adapters.compactMap(\.size).max { $0.rank < $1.rank } }
+    public var hasMixedRanks: Bool { Set(adapters.compactMap(\.size?.rank)).count > 1 }
+
+    /// What the adapters are, the most frequent first.
+    public var kinds: [AdapterKind] {
+        let counts = adapters.reduce(into: [AdapterKind: Int]()) { $0[$1.kind, default: 0] += 1 }
+        return AdapterKind.allCases.filter { counts[$0] != nil }.sorted { counts[$0, default: 0] > counts[$1, default: 0] }
     }
 
-    /// Goes back to a snapshot of this network.
-    public func restore(_ snapshot: [String: Tensor]) {
-        for adapter in adapters { adapter.set(adapter.parameters.map { snapshot[$0.name] ?? $0.value }) }
+    /// The formula that most of the adapters follow, as fresh ones of the same kind would be asked for.
+    public var networkKind: NetworkKind {
+        if let specification { return specification.kind }
+        return switch kinds.first {
+        case .loha: .loha
+        case .lokr: .lokr()
+        case .lora: modules.contains { $0.layer.kind.kernel > 1 } ? .locon : .standard
+        default: .standard
+        }
+    }
+
+    // MARK: Snapshots
+
+    /// The adapters as they stand, by name. Cheap: memory is shared until the next step writes.
+    public func snapshot() -> AdapterSnapshot {
+        AdapterSnapshot(states: Dictionary(uniqueKeysWithValues: adapters.map { adapter in
+            (adapter.name, AdapterSnapshot.State(values: adapter.parameters.map(\.value), alpha: adapter.size?.alpha))
+        }))
+    }
+
+    /// Goes back to a snapshot of this network, its ranks and alphas included. Adapters that it did not have then do nothing
+    /// afterwards: all their factors are zero.
+    public func restore(_ snapshot: AdapterSnapshot) {
+        for adapter in adapters {
+            if let state = snapshot.states[adapter.name] {
+                adapter.set(state.values, alpha: state.alpha)
+            } else {
+                adapter.set(adapter.parameters.map { .zeros($0.value.shape) }, alpha: nil)
+            }
+        }
+    }
+
+    /// Runs `body` with the adapters as they were, then puts them back as they are.
+    public func withSnapshot<R>(_ snapshot: AdapterSnapshot, _ body: () throws -> R) rethrows -> R {
+        let present = self.snapshot()
+        restore(snapshot)
+        defer { restore(present) }
+        return try body()
     }
 
     // MARK: Out
@@ -136,10 +191,10 @@ public final class AdapterNetwork: AdapterCollection, @unchecked Sendable {
 extension StoredModule {
     /// The adapter for a place in the model.
     /// - Throws: `AdapterError` when it is of another kind or size.
-    fileprivate func fitted(to target: AdaptableModel.Target, key: String, file: String, trainable: Bool) throws(AdapterError) -> any Adapter {
+    fileprivate func fitted(to target: AdaptableModel.Target, key: String, file: String, trainable: Bool, _ network: NetworkKind) throws(AdapterError) -> any Adapter {
         switch (self, target.place) {
         case (.lora(let factors), .layer(let layer)):
-            let module = loRAModule(name: target.name, layer: layer, factors: try factors.inMemory(for: layer.kind, key: key, file: file))
+            let module = loRAModule(network, name: target.name, layer: layer, factors: try factors.inMemory(for: layer.kind, key: key, file: file))
             for parameter in module.parameters { parameter.isTrainable = trainable }
             return module
         case (.dense(let difference, let magnitude), .layer(let layer)):
@@ -174,5 +229,23 @@ extension StoredModule {
         }
         let values = Parameter("\(name).dora_scale", magnitude.reshaped([-1]), trainable: trainable)
         return DenseAdapter.Magnitude(values: values, isPerOutput: !isPerInput, shape: magnitude.shape)
+    }
+}
+
+/// All factors of a network at one moment.
+public struct AdapterSnapshot: Sendable, Equatable {
+    struct State: Sendable, Equatable {
+        let values: [Tensor]
+        let alpha: Float?
+
+        static func == (a: State, b: State) -> Bool {
+            a.alpha == b.alpha && a.values.map(\.shape) == b.values.map(\.shape) && zip(a.values, b.values).allSatisfy { $0.array == $1.array }
+        }
+    }
+    let states: [String: State]
+
+    /// Whether every number is finite.
+    public var isFinite: Bool {
+        states.values.allSatisfy { $0.values.allSatisfy { $0.withUnsafeFloats { $0.allSatisfy(\.isFinite) } } }
     }
 }

@@ -13,12 +13,15 @@ public protocol WeightDifference: Sendable {
     func matrix() -> Tensor
     /// Δb `[out]`; nil for formulas without one.
     var bias: Tensor? { get }
+    /// Rank and alpha; nil for formulas without them.
+    var size: AdapterSize? { get }
     /// What a file holds.
     func tensors() -> [(ending: String, tensor: Tensor)]
 }
 
 extension WeightDifference {
     public var bias: Tensor? { nil }
+    public var size: AdapterSize? { nil }
 
     func factors(_ parameters: [Parameter?], _ endings: [String]) -> [(ending: String, parameter: Parameter)] {
         zip(endings, parameters).compactMap { ending, parameter in parameter.map { (ending, $0) } }
@@ -66,7 +69,9 @@ public final class DenseAdapter: LayerChange, @unchecked Sendable {
         difference.tensors() + (magnitude.map { [("dora_scale", $0.values.value.reshaped($0.shape))] } ?? [])
     }
 
-    public func set(_ values: [Tensor]) {
+    public var size: AdapterSize? { difference.size }
+
+    public func set(_ values: [Tensor], alpha: Float?) {
         precondition(values.count == parameters.count, "\(name): \(values.count) values for \(parameters.count) parameters")
         for (parameter, value) in zip(parameters, values) { parameter.value = value }
         kept = nil

@@ -16,6 +16,7 @@ public struct LoCon: WeightDifference {
     public let alpha: Float
 
     public var rank: Int { down.value.shape[0] }
+    public var size: AdapterSize? { AdapterSize(rank: rank, alpha: alpha) }
     public var factors: [(ending: String, parameter: Parameter)] {
         factors([up, down, core], ["lora_up.weight", "lora_down.weight", "lora_mid.weight"])
     }

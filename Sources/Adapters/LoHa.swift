@@ -15,6 +15,7 @@ public struct LoHa: WeightDifference {
 
     public var rank: Int { w1b.value.shape[0] }
     public var scale: Float { alpha / Float(rank) }
+    public var size: AdapterSize? { AdapterSize(rank: rank, alpha: alpha) }
     public var factors: [(ending: String, parameter: Parameter)] {
         factors([w1a, w1b, w2a, w2b, cores?.first, cores?.second], ["hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"])
     }

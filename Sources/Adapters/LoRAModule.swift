@@ -20,6 +20,9 @@ extension LoRAModule {
 
     public var kind: AdapterKind { .lora }
     public var parameters: [Parameter] { [down, up] }
+    public var size: AdapterSize? { AdapterSize(rank: rank, alpha: alpha) }
+
+    public func set(_ values: [Tensor], alpha: Float?) { set(down: values[0], up: values[1], alpha: alpha ?? self.alpha) }
 
     public func tensors() -> [(ending: String, tensor: Tensor)] {
         LoRAFactors(down: down.value, up: up.value, alpha: alpha).tensors(for: layer.kind)
@@ -119,9 +122,55 @@ public struct LoRAFactors: Sendable {
     }
 }
 
-/// Makes the module that fits a layer's kind.
-func loRAModule(name: String, layer: any AdaptableLayer, factors: LoRAFactors) -> any LoRAModule {
-    switch layer.kind {
+extension LoRAFactors {
+    /// A uniform in ±1/√(k·k·in) (`kaiming_uniform_(a = √5)`), B zero.
+    static func fresh(_ kind: AdaptableKind, rank: Int, alpha: Float, generator: inout TorchGenerator) -> LoRAFactors {
+        LoRAFactors(
+            down: freshDown(kind, rank: rank, generator: &generator),
+            up: .zeros(kind.isLinear ? [kind.outputs, rank] : [kind.outputs, 1, 1, rank]), alpha: alpha)
+    }
+
+    static func freshDown(_ kind: AdaptableKind, rank: Int, generator: inout TorchGenerator) -> Tensor {
+        let kernel = kind.kernel, fanIn = kind.inputs * kernel * kernel
+        let bound = 1 / Float(fanIn).squareRoot()
+        let values = generator.uniform(rank * fanIn).map { $0 * 2 * bound - bound }
+        return Tensor(values, shape: kind.isLinear ? [rank, fanIn] : [rank, kernel, kernel, kind.inputs])
+    }
+
+    /// File layout to the layer's: matrices gain or lose trailing 1×1, kernels go channels-last.
+    func inMemory(for kind: AdaptableKind, key: String, file: String) throws(AdapterError) -> LoRAFactors {
+        let kernel = kind.kernel, isFlat = down.rank == 2 && down.shape[1] == kind.inputs * kernel * kernel      // [r, in · k · k]
+        let found = [isFlat ? kind.inputs : down.shape[1], up.shape[0]], expected = [kind.inputs, kind.outputs]
+        guard found == expected else { throw .sizeMismatch(key: key, expected: expected, found: found, file: file) }
+        guard isFlat || down.rank == 4 && down.shape[2] == kernel && down.shape[3] == kernel else {
+            throw .malformedModule(key: key, reason: "has a kernel \(down.shape.dropFirst(2)) for a layer of \(kernel)×\(kernel)", file: file)
+        }
+        return withoutGradients {
+            if kind.isLinear { return LoRAFactors(down: down.reshaped([rank, kind.inputs]), up: up.reshaped([kind.outputs, rank]), alpha: alpha) }
+            return LoRAFactors(down: down.reshaped([rank, kind.inputs, kernel, kernel]).transposed([0, 2, 3, 1]), up: up.reshaped([kind.outputs, 1, 1, rank]), alpha: alpha)
+        }
+    }
+
+    /// The reverse, with `.alpha` as a number without dimensions.
+    func tensors(for kind: AdaptableKind) -> [(ending: String, tensor: Tensor)] {
+        withoutGradients {
+            let inFile = kind.isLinear ? (down, up) : (down.transposed([0, 3, 1, 2]), up.reshaped([kind.outputs, rank, 1, 1]))
+            return [("lora_down.weight", inFile.0), ("lora_up.weight", inFile.1), ("alpha", .scalar(alpha))]
+        }
+    }
+}
+
+extension AdaptableKind {
+    var isLinear: Bool {
+        if case .linear = self { return true }
+        return false
+    }
+}
+
+/// Makes the module that fits a layer's kind and the way of training.
+func loRAModule(_ kind: NetworkKind, name: String, layer: any AdaptableLayer, factors: LoRAFactors) -> any LoRAModule {
+    if case .dylora(let unit, let rule) = kind { return DyLoRA(name: name, layer: layer, factors: factors, unit: unit, rule: rule) }
+    return switch layer.kind {
     case .linear: LoRALinear(name: name, layer: layer, down: factors.down, up: factors.up, alpha: factors.alpha)
     case .convolution: LoRAConv(name: name, layer: layer, down: factors.down, up: factors.up, alpha: factors.alpha)
     }

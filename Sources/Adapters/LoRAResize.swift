@@ -9,7 +9,7 @@ public struct ResizeReport: Sendable, Equatable {
     public let sumRetained: Float, frobeniusRetained: Float
 }
 
-extension LoRANetwork {
+extension AdapterNetwork {
     /// Changes the rank of every module, keeping what it does as well as the new rank allows.
     ///
     /// Smaller: the best approximation of B·A, by singular value decomposition (B ← U√S, A ← √S Vᵀ). Larger: A gains fresh
@@ -18,10 +18,12 @@ extension LoRANetwork {
     ///   - rank: the new rank.
     ///   - alpha: the new alpha; nil keeps α/r.
     ///   - generator: draws A's fresh rows.
-    /// - Throws: `AdapterError` for a rank or alpha out of range; nothing has changed then.
+    /// - Throws: `AdapterError` for a rank or alpha out of range, and when an adapter is no LoRA; nothing has changed then.
     @discardableResult
     public func resize(to rank: Int, alpha: Float? = nil, generator: inout TorchGenerator) throws(AdapterError) -> [ResizeReport] {
         try LoRASpecification(rank: rank, alpha: alpha).validate()
+        if let other = adapters.first(where: { !($0 is any LoRAModule) }) { throw .rankIsFixed(other.kind) }
+        if let unit = modules.compactMap({ ($0 as? DyLoRA)?.unit }).max(), rank % unit != 0 { throw .unitDoesNotDivide(unit: unit, rank: rank) }
         return modules.map { module in
             let newAlpha = alpha ?? module.scale * Float(rank)
             // A weight delta of scale·B·A must come out the same under the new scale.
@@ -77,7 +79,7 @@ extension LoRAModule {
         let oldRank = rank, extra = newRank - oldRank
         var newUp = withoutGradients { upMatrix * gain }, newDown = downMatrix
         if extra > 0 {
-            let fresh = LoRANetwork.freshDown(layer.kind, rank: extra, generator: &generator)
+            let fresh = LoRAFactors.freshDown(layer.kind, rank: extra, generator: &generator)
             newDown = withoutGradients { Tensor.concatenated([downMatrix, fresh.reshaped([extra, -1])], axis: 0) }
             newUp = withoutGradients { Tensor.concatenated([newUp, .zeros([newUp.shape[0], extra])], axis: 1) }
         }

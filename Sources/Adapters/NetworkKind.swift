@@ -14,6 +14,17 @@ public enum NetworkKind: Sendable, Equatable, Codable {
     /// - Parameter unit: ranks trained together; divides the rank.
     case dylora(unit: Int = 1, rule: DyLoRA.Rule = .whole)
 
+    /// What people call it.
+    public var title: String {
+        switch self {
+        case .standard: "LoRA"
+        case .locon: "LoCon"
+        case .loha: "LoHa"
+        case .lokr: "LoKr"
+        case .dylora: "DyLoRA"
+        }
+    }
+
     /// Kohya's `network_module`.
     public var networkModule: String {
         switch self {
@@ -64,7 +75,8 @@ public struct NetworkSpecification: Sendable, Equatable, Codable {
     }
 
     var effectiveConvolution: Convolution? {
-        convolution ?? (kind == .locon ? Convolution(rank: base.rank, alpha: base.alpha) : nil)
+        let all = convolution ?? (kind == .locon ? Convolution(rank: base.rank, alpha: base.alpha) : nil)
+        return all?.rank == 0 ? nil : all
     }
 
     /// Rank and alpha of a layer of the UNet; nil leaves it alone. sd-scripts' rules: inside the transformers, and with
@@ -83,9 +95,9 @@ public struct NetworkSpecification: Sendable, Equatable, Codable {
     /// - Throws: `AdapterError` naming the value, the range and the nearest allowed one.
     public func validate() throws(AdapterError) {
         try base.validate()
-        if let convolution { try LoRASpecification(rank: convolution.rank, alpha: convolution.alpha).validate() }
+        if let convolution = effectiveConvolution { try LoRASpecification(rank: convolution.rank, alpha: convolution.alpha).validate() }
         if case .dylora(let unit, _) = kind {
-            for rank in [base.rank, convolution?.rank ?? base.rank] where unit < 1 || rank % unit != 0 {
+            for rank in [base.rank, effectiveConvolution?.rank ?? base.rank] where unit < 1 || rank % unit != 0 {
                 throw .unitDoesNotDivide(unit: unit, rank: rank)
             }
         }

@@ -19,6 +19,7 @@ public final class NormDifference: Adapter, NormAdapter, @unchecked Sendable {
         self.shift = shift.map { Parameter("\(name).b_norm", $0, trainable: trainable) }
     }
 
+    public var size: AdapterSize? { nil }
     public var parameters: [Parameter] { [scale] + (shift.map { [$0] } ?? []) }
     public var scaleDelta: Tensor { scale.tensor * multiplier }
     public var shiftDelta: Tensor? { shift.map { $0.tensor * multiplier } }

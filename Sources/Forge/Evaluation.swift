@@ -35,11 +35,9 @@ struct Evaluation {
 
     /// - Parameter folder: a packaged model.
     init(_ recipe: Recipe, folder: String) throws {
-        let base = try BaseModel.load(folder: folder), tokenizer = base.tokenizer
+        let base = try BaseModel.load(folder: folder)
         let scheduler = try JSONDecoder().decode(SchedulerConfiguration.self, from: base.schedulerConfiguration)
-        model = DiffusionModel(
-            unet: base.unet, textEncoder: base.textEncoder, autoencoder: base.autoencoder, schedule: NoiseSchedule(scheduler),
-            name: folder, tokenize: { tokenizer.encode($0) })
+        model = DiffusionModel(base, schedule: NoiseSchedule(scheduler), name: folder)
         captioner = try BLIPCaptioner.load(folder: folder + "/captioner")
         self.recipe = recipe
     }

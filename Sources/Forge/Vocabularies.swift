@@ -20,7 +20,7 @@ struct Vocabularies {
             var generator = SplitMix64(seed: recipe.seed &+ UInt64(index))
             return Scene.random(using: &generator).caption(using: &generator)
         }
-        try BPETrainer(texts: captions, mergeLimit: recipe.merges).write(folder: workshop.tokenizerPath, modelMaxLength: Recipe.promptTokens)
+        try BPETrainer(texts: captions, mergeLimit: recipe.merges).vocabulary.write(folder: workshop.tokenizerPath, modelMaxLength: Recipe.promptTokens)
     }
 
     private static func makeCaptioner(_ recipe: Recipe, _ workshop: Workshop) throws {

@@ -79,6 +79,23 @@ enum KohyaNames {
 
     /// What is trained.
     private static let network: [TrainingSetting] = [
+        .word("network_module", [], .choice(["networks.lora", "networks.dylora", "lycoris.kohya"]), "Kohya's name of the adapter's code; lycoris.kohya takes its type from network_args.") {
+            switch $1 {
+            case "networks.dylora": $0.network = .dylora()
+            case "lycoris.kohya": $0.network = .locon
+            default: $0.network = .standard
+            }
+        },
+        .word("network", ["lora_type", "algo"], .choice(["lora", "locon", "loha", "lokr", "dylora"]), "The adapter's type: LoRA on linear layers, LoCon on 3×3 convolutions, too, LoHa and LoKr by products of products, DyLoRA good at every smaller rank.") {
+            try NetworkArguments.set("algo", to: $1, &$0)
+        },
+        .integer("conv_dim", ["conv_rank"], 0...1024, "Rank of 3×3 convolutions; 0 leaves them alone. Not given, LoCon, LoHa and LoKr take the adapter's own, LoRA and DyLoRA leave them alone.") {
+            $0.convolution = .init(rank: $1, alpha: $0.convolution?.alpha)
+        },
+        .number("conv_alpha", [], .nonNegative(upTo: 1e6), "Alpha of 3×3 convolutions; 0 means: as large as their rank.") {
+            $0.convolution = .init(rank: $0.convolution?.rank ?? $0.rank, alpha: Float($1))
+        },
+        NetworkArguments.setting,
         .integer("network_dim", ["rank", "dim", "network_rank"], 1...1024, "Rank of the adapter. Changing it later carries over what was learned (singular value decomposition).") { $0.rank = $1 },
         .number("network_alpha", ["alpha"], .nonNegative(upTo: 1e6), "The adapter counts alpha ÷ rank; 0 means: as large as the rank.") { $0.alpha = Float($1) },
         .word("network_targets", ["targets"], .choice(["attention", "transformer"]), "UNet layers that learn: attention alone, or all of each transformer as Kohya's LoRA does.") {
@@ -86,6 +103,7 @@ enum KohyaNames {
         },
         .flag("network_train_unet_only", ["unet_only"], "The text encoder stays as it is.") { if $1 { $0.textEncoderTargets = .none } },
         .flag("network_train_text_encoder_only", ["te_only", "text_encoder_only"], "The UNet stays as it is.") { if $1 { ($0.unetTargets, $0.textEncoderTargets) = (.none, .all) } },
+        .word("max_token_length", [], .choice(["75", "150", "225"]), "Tokens of a caption that are read, in rows of 75.") { $0.tokenRows = (Int($1) ?? 75) / 75 },
         .integer("clip_skip", [], 1...32, "Reads the text encoder's n-th layer from the end.") { $0.clipSkip = $1 },
         .number("caption_dropout_rate", [], .closed(0...1), "Share of steps trained without words.") { $0.captions.dropoutRate = Float($1) },
         .flag("shuffle_caption", [], "Changes the order of a caption's comma-separated parts at each use.") { $0.captions.shuffles = $1 },
@@ -141,10 +159,10 @@ extension KohyaNames {
         "ddp_timeout": oneProcess, "dynamo_backend": oneProcess,
         "pretrained_model_name_or_path": ownMagic, "train_data_dir": ownMagic, "reg_data_dir": ownMagic, "resolution": ownMagic, "caption_extension": ownMagic,
         "enable_bucket": ownMagic, "bucket_no_upscale": ownMagic, "bucket_reso_steps": ownMagic, "min_bucket_reso": ownMagic, "max_bucket_reso": ownMagic,
-        "network_module": "the adapter is Kohya's networks.lora", "vae_batch_size": "pictures are encoded one by one", "save_model_as": "adapters are always safetensors",
+        "vae_batch_size": "pictures are encoded one by one", "save_model_as": "adapters are always safetensors",
         "logging_dir": "runs are recorded by the kernel", "log_with": "runs are recorded by the kernel", "huggingface_path_in_repo": "nothing is uploaded",
         "huggingface_repo_id": "nothing is uploaded", "huggingface_repo_type": "nothing is uploaded", "wandb_run_name": "nothing is uploaded",
-        "output_config": "%status shows the settings", "max_token_length": "captions are read up to 75 tokens",
+        "output_config": "%status shows the settings",
     ]
 }
 
@@ -155,7 +173,7 @@ extension KohyaNames {
         "unetTargets": "targets", "textEncoderTargets": "text encoder", "schedule": "scheduler", "maximumGradientNorm": "clip", "clipSkip": "clip_skip",
         "adamW": "optimizer", "noiseOffset": "noise_offset", "priorLossWeight": "prior_loss_weight", "cachesLatents": "cache_latents",
         "recomputes": "gradient_checkpointing", "outputName": "output_name", "outputFolder": "output_dir", "saveEveryEpochs": "save_every",
-        "savePrecision": "save_precision", "sampleEveryEpochs": "sample_every", "weightDecay": "weight_decay",
+        "savePrecision": "save_precision", "tokenRows": "max_token_length", "sampleEveryEpochs": "sample_every", "weightDecay": "weight_decay",
     ]
 
     /// - Parameter property: a name in `TrainingConfiguration`.

@@ -3,7 +3,6 @@ public enum LabError: Error, Equatable, Sendable {
     case embeddedModelMissing(places: [String])
     case noModel
     case noDataset
-    case noCaptioner(model: String)
     case noAdapter
     case noRun
     case busy(with: String, cell: Int)
@@ -26,7 +25,6 @@ extension LabError: CustomStringConvertible {
         case .embeddedModelMissing(let places): "the embedded model was not found in \(places.joined(separator: " or "))"
         case .noModel: "no base model is loaded"
         case .noDataset: "no dataset is loaded"
-        case .noCaptioner(let model): "the model in \(model) comes without a captioner"
         case .noAdapter: "there is no adapter: nothing has been trained or loaded"
         case .noRun: "there is no training run to show"
         case .busy(let work, let cell): "cell [\(cell)] is still at work on %\(work)"
@@ -50,12 +48,11 @@ extension LabError: CustomStringConvertible {
         case .embeddedModelMissing: "Build again with `make demo`, or set \(EmbeddedModel.variable) to a folder in diffusers' layout."
         case .noModel: "Load one first: %model (the embedded one) or %model PATH."
         case .noDataset: "Load one first: %dataset PATH."
-        case .noCaptioner: "Load the embedded model (%model builtin), or write captions by hand: %caption edit PICTURE TEXT."
         case .noAdapter: "Train one with %train, or load one with %load PATH."
         case .noRun: "Start one with %train."
         case .busy: "Wait for it, or interrupt it; %set and %status work meanwhile."
         case .epochNotKept: "0 is the base model; %status lists what was kept, and --save_every_n_epochs says how often that happens."
-        case .promptTooLong: "The text encoder reads 75 tokens, about 300 characters: say what matters first."
+        case .promptTooLong: "Say what matters first; a picture follows the first few hundred characters."
         case .noPrompt: "Write one after %sample, or one a line below %%sample."
         case .unknownPicture(_, let nearest): nearest.map { "Did you mean \($0)?" } ?? "%caption show lists them."
         case .notWritable: "Choose a folder that you may write to."

@@ -1,28 +1,29 @@
 import Datasets
 import Imaging
 import Models
-import TensorCore
 
 extension Session {
-    /// Has the captioner write captions.
+    /// Has a captioner write captions.
     ///
     /// - Parameters:
+    ///   - captioner: a folder with BLIP or a tagger; nil for the base model's own, else the embedded one.
+    ///   - shouldStop: asked while a caption is made; a half made one is thrown away.
     ///   - progress: pictures done and in all, from 0; what it throws ends the work: captions made so far are written.
     /// - Returns: paths of the pictures captioned, and how many were left alone.
     public func caption(
-        options: BLIP.GenerationOptions, prefix: String?, postfix: String?, overwrite: Bool, progress: (Int, Int) throws -> Void
+        captioner path: String?, options: CaptionModel.Options, prefix: String?, postfix: String?, overwrite: Bool,
+        shouldStop: () -> Bool = { false }, progress: (Int, Int) throws -> Void
     ) throws -> (written: [String], skipped: Int) {
-        let model = try requireModel()
-        guard let captioner = model.captioner else { throw LabError.noCaptioner(model: model.location) }
         guard let dataset else { throw LabError.noDataset }
+        let captioner = try captioner(at: path)
         let items = dataset.pictures.filter { overwrite || !$0.isCaptioned }
         var captions: [String: String] = [:], stop: (any Error)?
         do {
             if !items.isEmpty { try progress(0, items.count) }
             for (index, item) in items.enumerated() {
-                let side = captioner.imageSize
-                let picture = try Picture.load(path: item.path).resized(width: side, height: side, filter: .bicubic)
-                let text = captioner.caption(Tensor(picture.floats(), shape: [1, side, side, 3]), options: options)[0].replacing(" - ", with: "-")     // BERT's pieces of "three-quarter"
+                var text = captioner.caption(pictures: [try Picture.load(path: item.path)], options: options, isCancelled: shouldStop).first ?? ""
+                if shouldStop() { try progress(index, items.count) }
+                if path == nil { text = text.replacing(" - ", with: "-") }      // the embedded captioner's pieces of "three-quarter"
                 captions[item.path] = [prefix, text, postfix].compactMap { $0 }.filter { !$0.isEmpty }.joined(separator: " ")
                 try progress(index + 1, items.count)
             }
@@ -32,6 +33,16 @@ extension Session {
         try write(dataset.changes(captions: captions))
         if let stop { throw stop }
         return (items.map(\.path), dataset.pictures.count - items.count)
+    }
+
+    /// The captioner of a folder, which stays loaded; without one the base model's own, else the embedded one.
+    private func captioner(at path: String?) throws -> CaptionModel {
+        if path == nil, let own = try requireModel().captioner { return .blip(own) }
+        let folder = try path ?? EmbeddedModel.folder() + "/captioner"
+        if let captioner, captioner.location == folder { return captioner }
+        let loaded = try CaptionModel.load(folder: folder)
+        captioner = loaded
+        return loaded
     }
 
     /// Writes captions; the resident data set then has them.

@@ -46,7 +46,7 @@ extension Session {
     }
 
     /// The adapter of a stage; nil for the base model and for the present one.
-    private func snapshot(_ stage: Stage) throws(LabError) -> LoRASnapshot? {
+    private func snapshot(_ stage: Stage) throws(LabError) -> AdapterSnapshot? {
         guard case .epoch(let number) = stage else { return nil }
         guard let trainer else { throw .noAdapter }
         guard let kept = trainer.keptEpochs.last(where: { $0.epoch == number }) else { throw .epochNotKept(String(number), kept: trainer.keptEpochs.map(\.epoch)) }
@@ -55,7 +55,7 @@ extension Session {
 
     /// Runs `body` with the adapter of a stage and those of files at a strength; the base model has neither.
     private func applying<R>(
-        _ stage: Stage, _ snapshot: LoRASnapshot?, _ strength: Strength, _ files: [(AdapterReference, AdapterNetwork)], _ body: () throws -> R
+        _ stage: Stage, _ snapshot: AdapterSnapshot?, _ strength: Strength, _ files: [(AdapterReference, AdapterNetwork)], _ body: () throws -> R
     ) throws -> R {
         defer { for (_, file) in files { file.detach() } }
         if stage != .base {
@@ -67,7 +67,7 @@ extension Session {
         return try applying(stage, snapshot, strength, body)
     }
 
-    private func applying<R>(_ stage: Stage, _ snapshot: LoRASnapshot?, _ strength: Strength, _ body: () throws -> R) throws -> R {
+    private func applying<R>(_ stage: Stage, _ snapshot: AdapterSnapshot?, _ strength: Strength, _ body: () throws -> R) throws -> R {
         guard let network else { return try body() }
         let wasAttached = network.isAttached, present = network.snapshot()
         defer {
@@ -78,18 +78,8 @@ extension Session {
             network.detach()
             return try body()
         }
-        if let snapshot { network.restore(snapshot.completed(for: present)) }
+        if let snapshot { network.restore(snapshot) }
         network.attach()
         return try network.withMultiplier(unet: strength.unet, textEncoder: strength.textEncoder, body)
-    }
-}
-
-extension LoRASnapshot {
-    /// An earlier snapshot of a network that has gained modules since: those get zeros, as they were not there.
-    func completed(for present: LoRASnapshot) -> LoRASnapshot {
-        let missing = present.factors.filter { factors[$0.key] == nil }.mapValues { factors in
-            LoRAFactors(down: factors.down, up: .zeros(factors.up.shape), alpha: factors.alpha)
-        }
-        return LoRASnapshot(factors: factors.merging(missing) { kept, _ in kept })
     }
 }

@@ -23,11 +23,11 @@ extension Session {
         guard let network else { throw LabError.noAdapter }
         let file = try writablePath(path)
         if let trainer {
-            var snapshot: LoRASnapshot?
+            var snapshot: AdapterSnapshot?
             var epoch = trainer.position.epoch
             if case .epoch(let number) = stage {
                 guard let kept = trainer.keptEpochs.last(where: { $0.epoch == number }) else { throw LabError.epochNotKept(String(number), kept: trainer.keptEpochs.map(\.epoch)) }
-                (snapshot, epoch) = (kept.snapshot.completed(for: network.snapshot()), number)
+                (snapshot, epoch) = (kept.snapshot, number)
             }
             try trainer.saveAdapter(to: file, snapshot: snapshot, epoch: epoch, precision: precision)
         } else {
@@ -43,10 +43,10 @@ extension Session {
     ///
     /// - Returns: the network and the file's metadata.
     @discardableResult
-    public func loadAdapter(_ path: String) throws -> (network: LoRANetwork, metadata: [String: String]) {
+    public func loadAdapter(_ path: String) throws -> (network: AdapterNetwork, metadata: [String: String]) {
         let model = try requireModel()
-        let file = try LoRAFile(path: path)
-        let network = try LoRANetwork(file, unet: model.diffusion.unet.registry, textEncoder: model.diffusion.textEncoder.registry)
+        let file = try AdapterFile(path: path)
+        let network = try AdapterNetwork(file, model: model.diffusion.adaptable)
         endRun()
         loadedAdapter = network
         loadedMetadata = file.metadata
@@ -54,8 +54,9 @@ extension Session {
         return (network, file.metadata)
     }
 
-    func adapter(from path: String, for model: LoadedModel) throws -> LoRANetwork {
-        try LoRANetwork(LoRAFile(path: path), unet: model.diffusion.unet.registry, textEncoder: model.diffusion.textEncoder.registry)
+    /// The adapter of a file, to be trained further.
+    func adapter(from path: String, as kind: NetworkKind, for model: LoadedModel) throws -> AdapterNetwork {
+        try AdapterNetwork(AdapterFile(path: path), model: model.diffusion.adaptable, trainable: true, as: kind)
     }
 
     // MARK: Places to write

@@ -50,9 +50,10 @@ extension Session {
         var configuration = Self.defaults(for: model)
         let start = try startingAdapter(wanted, model: model, fresh: fresh)
         if let start {
-            (configuration.rank, configuration.alpha) = (start.rank, start.alpha)
-            if !start.modules(of: .textEncoder).isEmpty { configuration.textEncoderTargets = .all }
-            if start.modules(of: .unet).isEmpty { configuration.unetTargets = .none }
+            configuration.network = start.networkKind
+            if let size = start.size { (configuration.rank, configuration.alpha) = (size.rank, size.alpha) }
+            if !start.adapters(ofUNet: false).isEmpty { configuration.textEncoderTargets = .all }
+            if start.adapters(ofUNet: true).isEmpty { configuration.unetTargets = .none }
         }
         let shape = (configuration.rank, configuration.alpha)
         try wanted.apply(to: &configuration)
@@ -96,9 +97,13 @@ extension Session {
     private static let silent: Set = ["samplePrompts", "stateFile", "sampleEveryEpochs", "saveEveryEpochs", "outputFolder", "outputName", "savePrecision", "epochs", "maximumSteps"]
 
     /// The adapter to go on from: a file that was named, or one that was loaded.
-    private func startingAdapter(_ wanted: Settings, model: LoadedModel, fresh: Bool) throws -> LoRANetwork? {
-        if let path = wanted.text("network_weights") { return try adapter(from: path, for: model) }
-        return fresh ? nil : loadedAdapter
+    private func startingAdapter(_ wanted: Settings, model: LoadedModel, fresh: Bool) throws -> AdapterNetwork? {
+        var asked = TrainingConfiguration()
+        try wanted.apply(to: &asked)
+        if let path = wanted.text("network_weights") { return try adapter(from: path, as: asked.network, for: model) }
+        guard !fresh, let loadedAdapter else { return nil }
+        loadedAdapter.setTrainable(true)
+        return loadedAdapter
     }
 
     private func applyPrompts(_ wanted: Settings, to configuration: inout TrainingConfiguration, model: LoadedModel) throws {

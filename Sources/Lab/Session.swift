@@ -5,6 +5,7 @@ import Diffusion
 import Foundation
 import Imaging
 import Kernel
+import Models
 import Records
 import Synchronization
 import TensorCore
@@ -23,7 +24,9 @@ public final class Session: @unchecked Sendable {
     var datasetRequest: DatasetRequest?
     public internal(set) var trainer: Trainer?
     /// An adapter that was loaded and not yet trained on.
-    public internal(set) var loadedAdapter: LoRANetwork?
+    public internal(set) var loadedAdapter: AdapterNetwork?
+    /// The captioner that `%caption --captioner` named last.
+    var captioner: CaptionModel?
     /// What the loaded adapter's file said about how it was made.
     var loadedMetadata: [String: String] = [:]
     /// What the present trainer has said so far.
@@ -117,14 +120,12 @@ public final class Session: @unchecked Sendable {
     /// Loads a base model. An adapter made for another model does not fit it and is let go.
     ///
     /// - Parameters:
-    ///   - path: a folder in diffusers' layout; nil for the embedded one.
-    ///   - autoencoder: a folder with another autoencoder.
-    ///   - precision: how matrices are stored; nil as in the files.
+    ///   - path: a folder in diffusers' layout, or a single file; nil for the embedded one.
+    ///   - options: other parts than the model's own, and how weights are kept.
     /// - Returns: the model, and whether an adapter was let go for it.
     @discardableResult
-    public func loadModel(_ path: String? = nil, autoencoder: String? = nil, precision: DType? = nil) throws -> (model: LoadedModel, droppedAdapter: Bool) {
-        let folder = try path ?? EmbeddedModel.folder()
-        let loaded = try LoadedModel(folder: folder, autoencoder: autoencoder, precision: precision)
+    public func loadModel(_ path: String? = nil, options: BaseModel.LoadOptions = .init()) throws -> (model: LoadedModel, droppedAdapter: Bool) {
+        let loaded = try LoadedModel(path: path ?? EmbeddedModel.folder(), options: options)
         let droppedAdapter = network != nil
         let formerSide = model?.nativeSide
         endRun()
@@ -141,7 +142,7 @@ public final class Session: @unchecked Sendable {
     }
 
     /// The adapter that draws and is saved: the one in training, else the one that was loaded.
-    public var network: LoRANetwork? { trainer?.network ?? loadedAdapter }
+    public var network: AdapterNetwork? { trainer?.network ?? loadedAdapter }
 
     /// Puts the present trainer's history with the past ones.
     func endRun() {
@@ -163,7 +164,7 @@ public final class Session: @unchecked Sendable {
     @discardableResult
     public func readDataset(_ request: DatasetRequest, progress: (Int, Int) throws -> Void = { _, _ in }) throws -> Dataset {
         let model = try requireModel()
-        let options = request.options(nativeSide: model.nativeSide, multiple: model.diffusion.sizeMultiple)
+        let options = request.options(nativeSide: model.nativeSide, multiple: model.diffusion.latentScale)
         let read = try request.sources.map { try Dataset($0, options: options, progress: progress) } ?? Dataset(request.path, options: options, progress: progress)
         let held = try request.heldOut.map { path in
             var options = options

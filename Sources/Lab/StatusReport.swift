@@ -31,7 +31,7 @@ public struct StatusReport: Sendable {
                 + (session.heldOut.map { ", \($0.items.count) held out" } ?? "")
         }
         adapter = session.network.map { network in
-            "LoRA, rank \(network.hasMixedRanks ? "mixed" : String(network.rank)), alpha \(Words.fixed(Double(network.alpha), 2)), \(Words.grouped(network.parameterCount)) parameters in \(Words.count(network.modules.count, "layer"))"
+            "\(Words.kinds(network)), \(Words.size(network)), \(Words.grouped(network.parameterCount)) parameters in \(Words.count(network.adapters.count, "layer"))"
         }
         if let trainer = session.trainer {
             (steps, epochs) = (trainer.position.step, trainer.position.epoch)

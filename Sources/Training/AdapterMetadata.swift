@@ -12,7 +12,8 @@ import Foundation
 extension Trainer {
     /// - Parameter epoch: the epoch the file holds.
     public func metadata(epoch: Int) -> [String: String] {
-        var entries = runMetadata(epoch: epoch)
+        var entries = configuration.specification.metadata(baseVersion: model.baseVersion)
+        entries.merge(runMetadata(epoch: epoch)) { $1 }
         entries.merge(settingsMetadata()) { $1 }
         entries.merge(datasetMetadata()) { $1 }
         entries.merge(modelSpecification()) { $1 }
@@ -20,11 +21,10 @@ extension Trainer {
     }
 
     private func runMetadata(epoch: Int) -> [String: String] {
-        let rank = network.hasMixedRanks ? "Dynamic" : "\(network.rank)"
+        let size = network.hasMixedRanks ? nil : network.size
         return [
-            "ss_output_name": configuration.outputName, "ss_network_module": "networks.lora", "ss_network_dim": rank,
-            "ss_network_alpha": network.hasMixedRanks ? "Dynamic" : Python.text(network.alpha), "ss_network_dropout": "None",
-            "ss_base_model_version": model.baseVersion, "ss_v2": Python.text(model.baseVersion.hasPrefix("sd_v2")), "ss_sd_model_name": model.name,
+            "ss_output_name": configuration.outputName, "ss_network_dim": size.map { "\($0.rank)" } ?? "Dynamic",
+            "ss_network_alpha": size.map { Python.text($0.alpha) } ?? "Dynamic", "ss_network_dropout": "None", "ss_sd_model_name": model.name,
             "ss_epoch": "\(epoch)", "ss_num_epochs": "\(position.epoch - position.epochsInRun + configuration.epochs)", "ss_steps": "\(position.step)",
             "ss_max_train_steps": "\(position.step - position.stepInRun + totalSteps)", "ss_training_finished_at": "\(Date().timeIntervalSince1970)",
             "ss_training_comment": "None", "ss_sd_scripts_commit_hash": "None",
@@ -39,7 +39,7 @@ extension Trainer {
             "ss_optimizer": "torch.optim.adamw.AdamW(betas=(\(w.beta1),\(w.beta2)),eps=\(w.epsilon),weight_decay=\(w.weightDecay))",
             "ss_max_grad_norm": Python.text(c.maximumGradientNorm), "ss_gradient_accumulation_steps": "\(c.accumulation)",
             "ss_gradient_checkpointing": Python.text(c.recomputes), "ss_mixed_precision": "no", "ss_full_fp16": "False",
-            "ss_seed": "\(c.seed ?? 0)", "ss_clip_skip": c.clipSkip.map { "\($0)" } ?? "None", "ss_max_token_length": "None",
+            "ss_seed": "\(c.seed ?? 0)", "ss_clip_skip": c.clipSkip.map { "\($0)" } ?? "None", "ss_max_token_length": c.tokenRows > 1 ? "\(75 * c.tokenRows)" : "None",
             "ss_cache_latents": Python.text(c.cachesLatents), "ss_lowram": "False",
             "ss_noise_offset": c.noiseOffset > 0 ? Python.text(c.noiseOffset) : "None",
             "ss_noise_offset_random_strength": Python.text(c.noiseOffsetRandomStrength), "ss_adaptive_noise_scale": "None",
@@ -83,15 +83,9 @@ extension Trainer {
     }
 
     private func modelSpecification() -> [String: String] {
-        let architecture = switch model.baseVersion {
-        case "sd_v2": "stable-diffusion-v2-512/lora"
-        case "sd_v2_v": "stable-diffusion-v2-768-v/lora"
-        default: "stable-diffusion-v1/lora"
-        }
         let size = dataset.options.resolution
         var entries = [
-            "modelspec.sai_model_spec": "1.0.1", "modelspec.architecture": architecture, "modelspec.implementation": "diffusers",
-            "modelspec.implementation_version": "LoRALab", "modelspec.title": configuration.outputName,
+            "modelspec.title": configuration.outputName,
             "modelspec.resolution": "\(size.width)x\(size.height)", "modelspec.date": Self.isoDate(),
             "modelspec.prediction_type": model.schedule.configuration.predictionType == .velocity ? "v" : "epsilon",
         ]

@@ -4,50 +4,53 @@ import Diffusion
 import Models
 import TensorCore
 
-/// A latent diffusion model as training and drawing need it: text encoder, denoiser, autoencoder and the noise process.
+/// A latent diffusion model as training and drawing need it: a base model with its noise process.
 public struct DiffusionModel: Sendable {
-    public let unet: UNet
-    public let textEncoder: CLIPTextEncoder
-    public let autoencoder: AutoencoderKL
+    public let base: BaseModel
     public let schedule: NoiseSchedule
-    /// A text's token ids, begin and end included, padded and cut to the encoder's length.
-    public let tokenize: @Sendable (String) -> [Int]
     /// What to call the model in metadata and messages: a file's or a folder's name.
     public let name: String
-    /// Kohya's name of the family: `sd_v1`, `sd_v2`, `sd_v2_v`.
-    public let baseVersion: String
 
-    public init(
-        unet: UNet, textEncoder: CLIPTextEncoder, autoencoder: AutoencoderKL, schedule: NoiseSchedule, name: String, baseVersion: String = "sd_v1",
-        tokenize: @escaping @Sendable (String) -> [Int]
-    ) {
-        self.unet = unet
-        self.textEncoder = textEncoder
-        self.autoencoder = autoencoder
+    public init(_ base: BaseModel, schedule: NoiseSchedule, name: String) {
+        self.base = base
         self.schedule = schedule
         self.name = name
-        self.baseVersion = baseVersion
-        self.tokenize = tokenize
+    }
+
+    public var unet: UNet { base.unet }
+    public var textEncoder: CLIPTextEncoder { base.textEncoder }
+    public var autoencoder: AutoencoderKL { base.autoencoder }
+
+    /// Kohya's name of the family.
+    public var baseVersion: String {
+        switch base.family {
+        case .sd1: "sd_v1"
+        case .sd2: schedule.configuration.predictionType == .velocity ? "sd_v2_v" : "sd_v2"
+        case .sdxl: "sdxl_base_v1-0"
+        }
     }
 
     /// Factor from the autoencoder's latents to the denoiser's (0.18215 for Stable Diffusion 1 and 2).
-    public var scalingFactor: Float { Float(autoencoder.configuration.scalingFactor) }
+    public var scalingFactor: Float { base.scalingFactor }
 
-    /// Pixels to a latent cell, along one side.
-    public var latentScale: Int { autoencoder.configuration.scale }
-
-    /// A picture's sides must be multiples of this, pixels: the denoiser halves the latents once between its levels.
-    public var sizeMultiple: Int { latentScale << (unet.configuration.blockOutChannels.count - 1) }
+    /// Pixels to a latent cell, along one side; a picture's sides are multiples of it.
+    public var latentScale: Int { base.scale }
 
     /// Layers of the text encoder, the largest clip skip there is.
     public var textLayers: Int { textEncoder.configuration.numHiddenLayers }
 
     /// Where adapters go.
-    public var adaptable: AdaptableModel { AdaptableModel(unet: unet.registry, textEncoder: textEncoder.registry) }
+    public var adaptable: AdaptableModel {
+        AdaptableModel(unet: unet.registry, textEncoder: textEncoder.registry, textEncoder2: base.secondText?.encoder.registry)
+    }
 
-    /// Text states `[B, T, D]`.
-    public func encode(_ texts: [String], clipSkip: Int?) -> Tensor {
-        textEncoder.encode(texts.map(tokenize), clipSkip: clipSkip)
+    /// The denoiser's prediction (noise or velocity) `[B, h, w, Z]` of noisy latents, one timestep, text and size for each.
+    ///
+    /// - Parameter sizes: what SDXL is told of the pictures; other families do not look at it.
+    public func predict(
+        _ noisy: Tensor, timesteps: [Float], text: TextStates, sizes: [SizeConditioning], cache: ContextCache? = nil
+    ) -> Tensor {
+        unet(noisy, timesteps: timesteps, context: text.context, added: text.pooled.map { AddedConditions(pooled: $0, sizes: sizes) }, cache: cache)
     }
 }
 
@@ -55,5 +58,19 @@ extension DiffusionModel: LatentEncoder {
     public func moments(_ pixels: Tensor) -> (mean: Tensor, logVariance: Tensor) {
         let posterior = autoencoder.encode(pixels)
         return (posterior.mean, posterior.logVariance)
+    }
+}
+
+extension SizeConditioning {
+    /// What a picture to train on was and what became of it, as sd-scripts tells SDXL: the crop is the one that Stability AI's
+    /// preparation would have made, 0 or more on the axis that the bucket is longer on (`get_crop_ltrb` of `train_util.py`).
+    init(_ item: DatasetItem) {
+        let bucket = item.placement.bucket, size = item.size
+        let (width, height) = (Double(bucket.width), Double(bucket.height)), aspect = Double(size.width) / Double(size.height)
+        let isBucketWider = width / height > aspect
+        let resized = isBucketWider ? (width: height * aspect, height: height) : (width: width, height: width / aspect)
+        self.init(
+            original: (size.height, size.width), crop: (Int(((height - resized.height) / 2).rounded(.down)), Int(((width - resized.width) / 2).rounded(.down))),
+            target: (bucket.height, bucket.width))
     }
 }

@@ -9,6 +9,7 @@ public enum GenerationError: Error, Equatable, Sendable {
     case invalidSize(width: Int, height: Int, multiple: Int, nearest: String)
     case tooManyPixels(width: Int, height: Int, limit: Int)
     case promptTooLong(characters: Int, limit: Int)
+    case clipSkipTooLarge(Int, layers: Int)
     /// The denoiser or the autoencoder gave values that are not finite.
     case notFinite(prompt: String)
     case cancelled
@@ -20,7 +21,8 @@ extension GenerationError: CustomStringConvertible {
         case .invalidSize(let width, let height, let multiple, let nearest):
             "\(width)×\(height) pixels: both sides must be multiples of \(multiple) for this model; the nearest is \(nearest)"
         case .tooManyPixels(let width, let height, let limit): "\(width)×\(height) pixels are more than the \(limit) that are drawn at once"
-        case .promptTooLong(let characters, let limit): "the prompt has \(characters) characters; at most \(limit) are read, and the model sees about the first 75 words"
+        case .promptTooLong(let characters, let limit): "the prompt has \(characters) characters; at most \(limit) are read"
+        case .clipSkipTooLarge(let skip, let layers): "clip skip \(skip) reaches past the text encoder's first layer: it has \(layers)"
         case .notFinite(let prompt): "the picture of “\(prompt)” came out with values that are not finite"
         case .cancelled: "drawing was stopped"
         }
@@ -31,6 +33,7 @@ extension GenerationError: CustomStringConvertible {
         case .invalidSize(_, _, _, let nearest): "Use \(nearest)."
         case .tooManyPixels: "Draw smaller pictures."
         case .promptTooLong: "Shorten the prompt."
+        case .clipSkipTooLarge(_, let layers): "Give 1 to \(layers)."
         case .notFinite: "Use an adapter of an earlier epoch, or a lower strength."
         case .cancelled: ""
         }
@@ -42,8 +45,6 @@ public struct GeneratedImage: Sendable, Equatable {
     public let pixels: Pixels
     /// With the seed and the sampler that were used.
     public let prompt: SamplePrompt
-    /// Whether the text was longer than the encoder reads.
-    public let isTruncated: Bool
 }
 
 /// How far a drawing is.
@@ -60,14 +61,19 @@ public struct ImageGenerator {
 
     /// One picture's area at most, pixels.
     public static let maximumPixels = 2048 * 2048
-    /// Characters of a prompt at most; the encoder reads 75 tokens.
+    /// Characters of a prompt at most: some seven rows of the text encoder.
     public static let maximumCharacters = 2000
+
+    /// Latents with a side above this are decoded in tiles of that one: cells of 8 pixels for Stable Diffusion. A whole picture of
+    /// 1024 pixels takes some 3 GB for its intermediate values.
+    private static let wholeDecodingSide = 160, decodingTile = 96
 
     public init(_ model: DiffusionModel) { self.model = model }
 
     /// - Parameters:
     ///   - prompts: those with the same size, steps, sampler and guidance are denoised together. A missing seed is drawn; a
     ///     missing sampler is Euler a, Kohya's default.
+    ///   - clipSkip: n reads the text encoder's n-th layer from the end; SDXL has no choice.
     ///   - progress: called after each evaluation; what it throws (an interrupt) ends the drawing.
     /// - Returns: one picture for each prompt, in their order. The adapter counts as it is attached.
     /// - Throws: `GenerationError`, `DiffusionError`, or what `progress` throws.
@@ -76,7 +82,8 @@ public struct ImageGenerator {
     ) throws -> [GeneratedImage] {
         let prompts = prompts.map(completed)
         for prompt in prompts { try check(prompt) }
-        let groups = try Self.groups(prompts, size: batchSize).map { ($0, try sampler(for: prompts[$0[0]])) }
+        if let clipSkip, clipSkip > model.textLayers { throw GenerationError.clipSkipTooLarge(clipSkip, layers: model.textLayers) }
+        let groups = try groups(prompts).map { ($0, try sampler(for: prompts[$0[0]])) }
         let total = groups.reduce(0) { $0 + $1.1.timesteps.count }
         var done = 0
         var images = [GeneratedImage?](repeating: nil, count: prompts.count)
@@ -88,25 +95,27 @@ public struct ImageGenerator {
             }
             for (row, index) in indices.enumerated() {
                 let latent = latents.sliced(axis: 0, from: row, to: row + 1)
-                images[index] = GeneratedImage(pixels: try decode(latent, prompt: prompts[index]), prompt: prompts[index], isTruncated: isTruncated(prompts[index].text))
+                images[index] = GeneratedImage(pixels: try decode(latent, prompt: prompts[index]), prompt: prompts[index])
             }
         }
         return images.compactMap { $0 }
     }
 
-    /// Denoised, scaled latents `[B, h, w, Z]` of prompts that share all settings but text and seed.
+    /// Denoised, scaled latents `[B, h, w, Z]` of prompts that share all settings but text and seed, and texts of equally many rows.
     private func denoise(
         _ prompts: [SamplePrompt], _ sampler: any Sampler, clipSkip: Int?, step: () throws -> Void
     ) throws -> Tensor {
         let first = prompts[0], count = prompts.count, scale = first.guidanceScale, isGuided = scale > 1
-        let texts = (isGuided ? prompts.map(\.negative) : []) + prompts.map(\.text)
-        let context = withoutGradients { model.encode(texts, clipSkip: clipSkip) }               // [2B, T, D], unconditional first
+        let text = withoutGradients { textStates(prompts, isGuided: isGuided, clipSkip: clipSkip) }     // unconditional first
         var noise = LatentNoise(prompts.map { NoiseGenerator(seed: $0.seed ?? 0, device: $0.rng ?? .cpu) })
         let cache = ContextCache()
+        let size = SizeConditioning(target: (first.height, first.width))
         let shape = [count, first.height / model.latentScale, first.width / model.latentScale, model.autoencoder.configuration.latentChannels]
         return try sampler.sample(shape, noise: &noise) { x, timestep in
             let input = isGuided ? Tensor.concatenated([x, x], axis: 0) : x
-            let output = model.unet(input, timesteps: Array(repeating: timestep, count: input.shape[0]), context: context, cache: cache)
+            let rows = input.shape[0]
+            let output = model.predict(
+                input, timesteps: Array(repeating: timestep, count: rows), text: text, sizes: Array(repeating: size, count: rows), cache: cache)
             try step()
             guard isGuided else { return output }
             let parts = output.split(axis: 0, sizes: [count, count])
@@ -114,8 +123,19 @@ public struct ImageGenerator {
         }
     }
 
+    /// States of the negative prompts, if they count, and of the prompts: `[2B, T, D]` or `[B, T, D]`.
+    private func textStates(_ prompts: [SamplePrompt], isGuided: Bool, clipSkip: Int?) -> TextStates {
+        let texts = (isGuided ? prompts.map(\.negative) : []) + prompts.map(\.text)
+        let states = model.base.condition(texts, clipSkip: clipSkip, reading: .prompts)
+        guard isGuided, model.base.zerosForEmptyPrompt, prompts.contains(where: \.negative.isEmpty) else { return states }
+        let counts = prompts.map { $0.negative.isEmpty ? Float(0) : 1 } + prompts.map { _ in 1 }
+        return TextStates(
+            context: states.context * Tensor(counts, shape: [counts.count, 1, 1]), pooled: states.pooled.map { $0 * Tensor(counts, shape: [counts.count, 1]) })
+    }
+
     private func decode(_ latents: Tensor, prompt: SamplePrompt) throws -> Pixels {
-        let decoded = withoutGradients { model.autoencoder.decode(latents * (1 / model.scalingFactor)) }
+        let cells = max(latents.shape[1], latents.shape[2]), tile = cells > Self.wholeDecodingSide ? Self.decodingTile : cells
+        let decoded = withoutGradients { model.autoencoder.decode(latents * (1 / model.scalingFactor), tileSide: max(8, tile)) }
         return try decoded.withUnsafeFloats { values in
             guard values.allSatisfy(\.isFinite) else { throw GenerationError.notFinite(prompt: prompt.text) }
             return Pixels(width: decoded.shape[2], height: decoded.shape[1], floats: values)
@@ -134,7 +154,7 @@ public struct ImageGenerator {
     }
 
     private func check(_ prompt: SamplePrompt) throws(GenerationError) {
-        let multiple = model.sizeMultiple
+        let multiple = model.latentScale
         guard prompt.width > 0, prompt.height > 0, prompt.width % multiple == 0, prompt.height % multiple == 0 else {
             func nearest(_ side: Int) -> Int { max(multiple, (max(side, 0) + multiple / 2) / multiple * multiple) }
             throw .invalidSize(width: prompt.width, height: prompt.height, multiple: multiple, nearest: "\(nearest(prompt.width))×\(nearest(prompt.height))")
@@ -147,21 +167,25 @@ public struct ImageGenerator {
         }
     }
 
-    /// Whether the tokenizer had to cut: a text that is longer by one word gives the same ids.
-    private func isTruncated(_ text: String) -> Bool { !text.isEmpty && model.tokenize(text) == model.tokenize(text + " end") }
-
-    /// Indices of prompts with equal settings, in pieces of at most `size`.
-    private static func groups(_ prompts: [SamplePrompt], size: Int) -> [[Int]] {
-        struct Key: Hashable { let width: Int, height: Int, steps: Int, sampler: SamplerKind?, guidance: Float }
+    /// Indices of prompts with equal settings and equally long texts, in pieces of at most `batchSize`: a prompt's picture does not
+    /// depend on what is drawn beside it.
+    private func groups(_ prompts: [SamplePrompt]) -> [[Int]] {
+        struct Key: Hashable { let width: Int, height: Int, steps: Int, sampler: SamplerKind?, guidance: Float, rows: Int }
         var order: [Key] = [], members: [Key: [Int]] = [:]
         for (index, p) in prompts.enumerated() {
-            let key = Key(width: p.width, height: p.height, steps: p.steps, sampler: p.sampler, guidance: p.guidanceScale)
+            let key = Key(width: p.width, height: p.height, steps: p.steps, sampler: p.sampler, guidance: p.guidanceScale, rows: rows(of: p))
             if members[key] == nil { order.append(key) }
             members[key, default: []].append(index)
         }
         return order.flatMap { key in
             let all = members[key] ?? []
-            return stride(from: 0, to: all.count, by: max(1, size)).map { Array(all[$0..<min($0 + max(1, size), all.count)]) }
+            let size = max(1, batchSize)
+            return stride(from: 0, to: all.count, by: size).map { Array(all[$0..<min($0 + size, all.count)]) }
         }
+    }
+
+    private func rows(of prompt: SamplePrompt) -> Int {
+        let texts = prompt.guidanceScale > 1 ? [prompt.text, prompt.negative] : [prompt.text]
+        return texts.map { model.base.rows(of: $0, reading: .prompts) }.max() ?? 1
     }
 }

@@ -23,13 +23,13 @@ extension Trainer {
         try Self.check(new, model: model, dataset: dataset, heldOut: heldOut)
         let old = configuration, startsRun = isRunDone
         var resized: [ResizeReport] = []
-        if new.rank != old.rank || new.specification.effectiveAlpha != old.specification.effectiveAlpha {
-            resized = try network.resize(to: new.rank, alpha: new.specification.effectiveAlpha, generator: &randomness.weights)
+        if new.network != old.network || new.usesCores != old.usesCores { throw TrainingError.networkIsFixed(present: old.network.title, asked: new.network.title) }
+        if new.rank != old.rank || new.effectiveAlpha != old.effectiveAlpha {
+            resized = try network.resize(to: new.rank, alpha: new.effectiveAlpha, generator: &randomness.weights)
         }
         let wasAttached = network.isAttached
         network.detach()
-        network = try network.extended(
-            new.specification, unet: model.unet.registry, textEncoder: model.textEncoder.registry, generator: &randomness.weights)
+        network = try network.extended(new.specification, model: model.adaptable, generator: &randomness.weights)
         if wasAttached { network.attach() }
         if new.adamW != old.adamW {
             optimizer.beta1 = new.adamW.beta1

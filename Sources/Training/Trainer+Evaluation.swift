@@ -1,5 +1,6 @@
 import Datasets
 import Diffusion
+import Models
 import TensorCore
 
 extension Trainer {
@@ -18,7 +19,7 @@ extension Trainer {
         var total = 0.0
         for (index, item) in heldOut.items.enumerated() {
             guard let latent = heldOutLatents[index] else { preconditionFailure("no latent for \(item.path)") }
-            total += withoutGradients { Double(loss(of: latent, caption: item.caption, timesteps: timesteps, seed: Self.evaluationSeed + UInt64(index))) }
+            total += withoutGradients { Double(loss(of: latent, item, timesteps: timesteps, seed: Self.evaluationSeed + UInt64(index))) }
             try progress(index + 1, heldOut.items.count)
         }
         let mean = Float(total / Double(heldOut.items.count))
@@ -27,15 +28,15 @@ extension Trainer {
     }
 
     /// One picture at all timesteps, as a batch.
-    private func loss(of latent: Tensor, caption: String, timesteps: [Int], seed: UInt64) -> Float {
+    private func loss(of latent: Tensor, _ item: DatasetItem, timesteps: [Int], seed: UInt64) -> Float {
         var generator = TorchGenerator(seed: seed)
         let count = timesteps.count
         let clean = Tensor.concatenated(Array(repeating: latent * model.scalingFactor, count: count), axis: 0)
         let noise = Tensor.latentNoise(clean.shape, generator: &generator)
-        let context = self.context([caption])
-        let prediction = model.unet(
+        let text = self.text([item.caption])
+        let prediction = model.predict(
             model.schedule.addNoise(clean, noise: noise, timesteps: timesteps), timesteps: timesteps.map(Float.init),
-            context: Tensor.concatenated(Array(repeating: context, count: count), axis: 0))
+            text: TextStates(Array(repeating: text, count: count)), sizes: Array(repeating: SizeConditioning(item), count: count))
         let target = Objective.target(model.schedule, latents: clean, noise: noise, timesteps: timesteps)
         return Objective()(prediction, target: target, timesteps: timesteps, schedule: model.schedule).item()
     }

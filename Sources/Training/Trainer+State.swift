@@ -16,15 +16,9 @@ import TensorCore
 
 /// What a state file says beside its tensors.
 struct SavedState: Codable {
-    struct Module: Codable {
-        let name: String
-        let alpha: Float
-    }
-
     var configuration: TrainingConfiguration
     let position: TrainingPosition
     let window: LossWindow
-    let modules: [Module]
     /// Generator states.
     let noise: Data, captions: Data, weights: Data
     let model: String
@@ -32,7 +26,9 @@ struct SavedState: Codable {
 }
 
 extension Trainer {
-    static let stateFormat = "loralab-training-state-1"
+    static let stateFormat = "loralab-training-state-2"
+
+    private static let adapterPrefix = "adapter."
 
     /// Writes everything a continuation needs (adapter, optimizer, random sequences, position, settings) into one file, whole
     /// or not at all. A trainer resumed from it does what this one would have done, to the last bit.
@@ -41,10 +37,10 @@ extension Trainer {
         let snapshot = network.snapshot()
         guard snapshot.isFinite else { throw TrainingError.notFinite(what: "the adapter", step: position.step) }
         let state = SavedState(
-            configuration: configuration, position: position, window: window, modules: network.modules.map { .init(name: $0.name, alpha: $0.alpha) },
+            configuration: configuration, position: position, window: window,
             noise: Data(randomness.noise.state), captions: Data(randomness.captions.state), weights: Data(randomness.weights.state),
             model: model.name, dataset: dataset.fingerprint)
-        var tensors: [(name: String, tensor: Tensor)] = network.parameters.map { ("adapter.\($0.name)", $0.value) }
+        var tensors: [(name: String, tensor: Tensor)] = network.tensors().map { (Self.adapterPrefix + $0.name, $0.tensor) }
         tensors += optimizer.state.map { ("optimizer.\($0.name)", $0.tensor) }
         let json = String(decoding: try JSONEncoder().encode(state), as: UTF8.self)
         try SafetensorsWriter.write(tensors, metadata: ["format": Self.stateFormat, "state": json], to: path)
@@ -68,19 +64,10 @@ extension Trainer {
             throw TrainingError.otherState(file: path, what: "data set", saved: saved.dataset, present: dataset.fingerprint)
         }
         change(&saved.configuration)
-        let network = try LoRANetwork(
-            Self.snapshot(saved, file), unet: model.unet.registry, textEncoder: model.textEncoder.registry, location: path)
+        let network = try AdapterNetwork(
+            AdapterFile(file, prefix: Self.adapterPrefix), model: model.adaptable, trainable: true, as: saved.configuration.network)
         try self.init(model: model, dataset: dataset, heldOut: heldOut, network: network, configuration: saved.configuration)
         try restore(saved, file)
-    }
-
-    private static func snapshot(_ saved: SavedState, _ file: SafetensorsFile) throws -> LoRASnapshot {
-        var factors: [String: LoRAFactors] = [:]
-        for module in saved.modules {
-            factors[module.name] = LoRAFactors(
-                down: try file.tensor("adapter.\(module.name).lora_down.weight"), up: try file.tensor("adapter.\(module.name).lora_up.weight"), alpha: module.alpha)
-        }
-        return LoRASnapshot(factors: factors)
     }
 
     private func restore(_ saved: SavedState, _ file: SafetensorsFile) throws {
@@ -125,11 +112,13 @@ extension Trainer {
     /// Writes the adapter with Kohya's names and metadata.
     /// - Parameter snapshot: a kept epoch's; nil is the adapter as it stands.
     /// - Throws: `TrainingError.notFinite` before anything is written; `AdapterError.checkpoint` when it cannot be.
-    public func saveAdapter(to path: String, snapshot: LoRASnapshot? = nil, epoch: Int? = nil, precision: SavePrecision? = nil) throws {
+    public func saveAdapter(to path: String, snapshot: AdapterSnapshot? = nil, epoch: Int? = nil, precision: SavePrecision? = nil) throws {
         let content = snapshot ?? network.snapshot()
         guard content.isFinite else { throw TrainingError.notFinite(what: "the adapter", step: position.step) }
-        try network.write(
-            to: path, snapshot: content, precision: (precision ?? configuration.savePrecision).dtype, metadata: metadata(epoch: epoch ?? position.epoch))
+        try network.withSnapshot(content) {
+            try network.write(
+                to: path, precision: (precision ?? configuration.savePrecision).dtype, metadata: metadata(epoch: epoch ?? position.epoch))
+        }
     }
 
     private static func size(of path: String) -> Int {

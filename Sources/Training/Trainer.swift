@@ -1,6 +1,7 @@
 import Adapters
 import Datasets
 import Diffusion
+import Models
 import Neural
 import TensorCore
 
@@ -16,11 +17,11 @@ public final class Trainer {
     public private(set) var heldOut: Dataset?
     public internal(set) var configuration: TrainingConfiguration
     /// The adapter as it stands; attached to the model while the trainer lives, until it is detached by its owner.
-    public internal(set) var network: LoRANetwork
+    public internal(set) var network: AdapterNetwork
     /// Where the trainer stands.
     public internal(set) var position: TrainingPosition
     /// Adapters kept at the ends of epochs, oldest first.
-    public internal(set) var keptEpochs: [(epoch: Int, snapshot: LoRASnapshot)] = []
+    public internal(set) var keptEpochs: [(epoch: Int, snapshot: AdapterSnapshot)] = []
 
     var optimizer: AdamW
     var randomness: TrainingRandomness
@@ -37,7 +38,7 @@ public final class Trainer {
     ///   - network: an adapter to go on from; nil makes a fresh one.
     /// - Throws: `TrainingError`, `AdapterError` or `DatasetError`; the model is untouched then.
     public init(
-        model: DiffusionModel, dataset: Dataset, heldOut: Dataset? = nil, network: LoRANetwork? = nil, configuration: TrainingConfiguration
+        model: DiffusionModel, dataset: Dataset, heldOut: Dataset? = nil, network: AdapterNetwork? = nil, configuration: TrainingConfiguration
     ) throws {
         var configuration = configuration
         configuration.seed = configuration.seed ?? UInt64(UInt32.random(in: 0 ... .max))
@@ -47,8 +48,7 @@ public final class Trainer {
         self.heldOut = heldOut
         self.configuration = configuration
         randomness = TrainingRandomness(seed: configuration.seed ?? 0)
-        self.network = try network ?? LoRANetwork(
-            configuration.specification, unet: model.unet.registry, textEncoder: model.textEncoder.registry, generator: &randomness.weights)
+        self.network = try network ?? AdapterNetwork(configuration.specification, model: model.adaptable, generator: &randomness.weights)
         optimizer = AdamW(configuration.adamW)
         position = TrainingPosition(batchSize: configuration.batchSize)
         beginEpoch()
@@ -61,8 +61,8 @@ public final class Trainer {
         try dataset.requireCaptions()
         for item in dataset.items + (heldOut?.items ?? []) {
             let size = item.placement.bucket
-            guard size.width % model.sizeMultiple == 0, size.height % model.sizeMultiple == 0 else {
-                throw TrainingError.bucketDoesNotFit(size, multiple: model.sizeMultiple)
+            guard size.width % model.latentScale == 0, size.height % model.latentScale == 0 else {
+                throw TrainingError.bucketDoesNotFit(size, multiple: model.latentScale)
             }
         }
         if let clipSkip = configuration.clipSkip, clipSkip > model.textLayers {
@@ -158,6 +158,8 @@ public final class Trainer {
     /// One update of the adapter: Ho et al. 2020 (arXiv:2006.11239), algorithm 1, over `accumulation` batches.
     private func update() throws -> StepReport {
         let clock = ContinuousClock(), start = clock.now
+        network.drawBlocks(&randomness.noise)
+        defer { network.applyAllBlocks() }
         let parts = batches[position.batch..<min(position.batch + configuration.accumulation, batches.count)]
         let trained = trainedParameters
         var sum: [Tensor] = [], loss: Float = 0
@@ -187,8 +189,8 @@ public final class Trainer {
         noise = offset(noise)
         let timesteps = randomness.noise.integers(batch.count, in: timestepRange)                // t
         let noisy = model.schedule.addNoise(clean, noise: perturbed(noise), timesteps: timesteps) // x_t
-        let context = context(of: batch)                                                         // [B, T, D]
-        let prediction = model.unet(noisy, timesteps: timesteps.map(Float.init), context: context)
+        let prediction = model.predict(
+            noisy, timesteps: timesteps.map(Float.init), text: text(of: batch), sizes: batch.map { SizeConditioning(dataset.items[$0]) })
         let target = Objective.target(model.schedule, latents: clean, noise: noise, timesteps: timesteps)
         let loss = configuration.objective(
             prediction, target: target, timesteps: timesteps, schedule: model.schedule, sampleWeights: sampleWeights(batch))
@@ -224,15 +226,17 @@ public final class Trainer {
     }
 
     /// Text states of the captions as this use of the pictures sees them; with gradients when the text encoder learns.
-    private func context(of batch: [Int]) -> Tensor {
+    private func text(of batch: [Int]) -> TextStates {
         let captions = batch.map { configuration.captions.apply(dataset.items[$0].caption, epoch: position.epoch + 1, generator: &randomness.captions) }
-        return context(captions)
+        return text(captions)
     }
 
-    /// Text states `[B, T, D]`: kept ones while no adapter sits on the text encoder.
-    func context(_ captions: [String]) -> Tensor {
-        network.modules(of: .textEncoder).isEmpty
-            ? contexts(captions, model: model, clipSkip: configuration.clipSkip) : model.encode(captions, clipSkip: configuration.clipSkip)
+    /// Text states: kept ones while no adapter sits on a text encoder.
+    func text(_ captions: [String]) -> TextStates {
+        let rows = configuration.tokenRows
+        return network.adapters(ofUNet: false).isEmpty
+            ? contexts(captions, model: model, clipSkip: configuration.clipSkip, rows: rows)
+            : model.base.condition(captions, clipSkip: configuration.clipSkip, reading: .captions(rows: rows))
     }
 
     private func sampleWeights(_ batch: [Int]) -> [Float]? {
@@ -340,18 +344,15 @@ public final class Trainer {
 extension Trainer {
     /// Parameters with the part they belong to; parts with rate 0 are left out.
     var trainedParameters: [(part: AdapterPart, parameter: Parameter)] {
-        network.modules.flatMap { module in
-            [(part: module.part, parameter: module.down), (part: module.part, parameter: module.up)].filter { $0.parameter.isTrainable }
-        }
+        network.adapters.flatMap { adapter in adapter.parameters.filter(\.isTrainable).map { (part: adapter.part, parameter: $0) } }
     }
 
     /// Marks as trainable what has a rate, so that gradients are computed for nothing else.
     func applyTargets() {
-        let targets = configuration.specification
-        for module in network.modules {
-            let learns = module.part == .unet ? targets.unet != .none : targets.textEncoder != .none
-            if module.down.isTrainable != learns { module.down.isTrainable = learns }
-            if module.up.isTrainable != learns { module.up.isTrainable = learns }
+        let targets = configuration.specification.base
+        for adapter in network.adapters {
+            let learns = adapter.part == .unet ? targets.unet != .none : targets.textEncoder != .none
+            for parameter in adapter.parameters where parameter.isTrainable != learns { parameter.isTrainable = learns }
         }
     }
 }

@@ -64,9 +64,16 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var accumulation = 1
 
     // The adapter.
+    /// The formula; fixed for the adapter's life.
+    public var network = NetworkKind.standard
     public var rank = 8
     /// nil or 0: equal to the rank.
     public var alpha: Float?
+    /// Rank and alpha of 3×3 convolutions (`conv_dim`, `conv_alpha`); nil leaves them alone, but for LoCon, LoHa and LoKr, whose
+    /// convolutions then get the adapter's own; rank 0 leaves them alone for these, too.
+    public var convolution: NetworkSpecification.Convolution?
+    /// Cores between the factors of larger kernels (`use_tucker`).
+    public var usesCores = false
     public var unetTargets = UNetTargets.transformer
     public var textEncoderTargets = TextEncoderTargets.none
 
@@ -105,6 +112,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var captions = CaptionOptions()
     /// n reads the text encoder's n-th layer from the end; nil and 1 the last.
     public var clipSkip: Int?
+    /// Rows of the text encoder's length (75 words) that a caption may take: Kohya's `max_token_length` ÷ 75.
+    public var tokenRows = 1
 
     // Memory.
     /// Encodes each picture once; otherwise at every use, with a fresh sample of the posterior.
@@ -134,10 +143,23 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var effectiveTextEncoderRate: Double { textEncoderTargets == .none ? 0 : textEncoderLearningRate ?? learningRate }
 
     /// The adapter that these settings ask for; parts with rate 0 are left out.
-    public var specification: LoRASpecification {
-        LoRASpecification(
-            rank: rank, alpha: alpha, unet: effectiveUNetRate > 0 ? unetTargets : .none,
-            textEncoder: effectiveTextEncoderRate > 0 ? textEncoderTargets : .none)
+    public var specification: NetworkSpecification {
+        NetworkSpecification(
+            network,
+            LoRASpecification(
+                rank: rank, alpha: alpha, unet: effectiveUNetRate > 0 ? unetTargets : .none,
+                textEncoder: effectiveTextEncoderRate > 0 ? textEncoderTargets : .none),
+            convolution: adaptedConvolution, usesCores: usesCores)
+    }
+
+    /// α with its default put in.
+    var effectiveAlpha: Float { specification.base.effectiveAlpha }
+
+    private var adaptedConvolution: NetworkSpecification.Convolution? {
+        switch network {
+        case .standard, .dylora: convolution
+        case .locon, .loha, .lokr: convolution ?? .init(rank: rank, alpha: alpha)
+        }
     }
 
     func learningRateSchedule(totalSteps: Int) -> LearningRateSchedule {
@@ -169,6 +191,7 @@ extension TrainingConfiguration {
         try checkRates()
         try LoRASpecification(rank: rank, alpha: alpha, unet: .transformer).validate()
         try specification.validate()
+        try check("tokenRows", tokenRows, in: 1...3)
         try checkSchedule()
         try check("maximumGradientNorm", Double(maximumGradientNorm), in: 0...1e6)
         try check("noiseOffset", Double(noiseOffset), in: 0...1)

@@ -10,6 +10,8 @@ public enum TrainingError: Error, Equatable, Sendable {
     case contradiction(String, wayOut: String)
     /// A bucket whose sides the model cannot take.
     case bucketDoesNotFit(PixelSize, multiple: Int)
+    /// An adapter of another type than the present one was asked for.
+    case networkIsFixed(present: String, asked: String)
     /// A number that is not finite appeared; the adapter is as it was before that step.
     case notFinite(what: String, step: Int)
     /// A saved state that cannot be continued from.
@@ -24,6 +26,7 @@ extension TrainingError: CustomStringConvertible {
         case .invalidSetting(let setting, let value, let allowed, let nearest): "\(setting) = \(value): allowed is \(allowed); the nearest is \(nearest)"
         case .contradiction(let what, _): what
         case .bucketDoesNotFit(let size, let multiple): "a bucket of \(size) pixels does not fit the model: sides must be multiples of \(multiple)"
+        case .networkIsFixed(let present, let asked): "the adapter in training is a \(present); it cannot become a \(asked)"
         case .notFinite(let what, let step): "\(what) is not a finite number in step \(step); training has stopped, and the adapter is as it was before that step"
         case .invalidState(let file, let reason): "\(file) is no training state to continue from: \(reason)"
         case .otherState(let file, let what, let saved, let present): "\(file) belongs to another run: its \(what) is \(saved), here it is \(present)"
@@ -36,6 +39,7 @@ extension TrainingError: CustomStringConvertible {
         case .invalidSetting: "Give a value inside the range."
         case .contradiction(_, let wayOut): wayOut
         case .bucketDoesNotFit(_, let multiple): "Choose a resolution and a bucket step that are multiples of \(multiple)."
+        case .networkIsFixed: "Start a new one: %train --fresh."
         case .notFinite: "Lower the learning rate (a tenth of it is a good try) and go on from the last saved epoch."
         case .invalidState: "Start a new run, or name another state file."
         case .otherState: "Load the model and the data set of that run first, or start a new run."

@@ -5,7 +5,7 @@ import TensorCore
 /// `loralab bench`: times on this machine, to be read beside another program's.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Time the engine on this machine.", subcommands: [TinyTrainCommand.self])
+        commandName: "bench", abstract: "Time the engine on this machine.", subcommands: [TinyTrainCommand.self, FullSizeCommand.self])
 }
 
 /// `loralab bench tiny-train`.

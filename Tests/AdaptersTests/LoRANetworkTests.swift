@@ -8,14 +8,13 @@ import Testing
 /// Float32 through about twenty layers, computed in another order than PyTorch's.
 private let modelTolerance = 2e-5
 
-@Suite("LoRANetwork") struct LoRANetworkTests {
+@Suite("LoRA networks") struct LoRANetworkTests {
     @Test("Kohya's rules name the layers that sd-scripts adapts") func targets() throws {
         let model = try TinyModel()
         let network = try model.fresh(LoRASpecification(rank: 2, textEncoder: .all))
         let names = Set(network.modules.map(\.name))
-        let file = try LoRAFile(path: TinyModel.path("kohya.safetensors"))
-        #expect(names == Set(file.stored.keys))
-        #expect(network.modules(of: .unet).count == 48 && network.modules(of: .textEncoder).count == 12)
+        #expect(names == Set(try model.network("kohya.safetensors").adapters.map(\.name)))
+        #expect(network.adapters(ofUNet: true).count == 48 && network.adapters(ofUNet: false).count == 12)
         let attention = try model.fresh(LoRASpecification(rank: 2, unet: .attention))
         #expect(attention.modules.count == 32 && attention.modules.allSatisfy { $0.name.contains("_attn") })
     }
@@ -97,9 +96,9 @@ private let modelTolerance = 2e-5
         #expect(try model.output().array != output.array)
         let inside = try network.withSnapshot(before) { try model.output().array }
         #expect(inside == output.array)
-        #expect(network.rank == 2)
+        #expect(network.size?.rank == 2)
         network.restore(before)
-        #expect(try model.output().array == output.array && network.rank == 4 && network.alpha == 2)
+        #expect(try model.output().array == output.array && network.size == .init(rank: 4, alpha: 2))
     }
 
     @Test("a larger rank changes nothing at first, and its new directions can learn", arguments: [nil, 16, 1] as [Float?])
@@ -111,7 +110,7 @@ private let modelTolerance = 2e-5
         var generator = TorchGenerator(seed: 3)
         let reports = try network.resize(to: 8, alpha: alpha, generator: &generator)
         expectClose(try model.output(), before, relative: modelTolerance)
-        #expect(network.rank == 8 && network.alpha == alpha ?? 4 && reports.allSatisfy { $0.sumRetained == 1 })
+        #expect(network.size == .init(rank: 8, alpha: alpha ?? 4) && reports.allSatisfy { $0.sumRetained == 1 })
         let down = network.modules[0].down.value.array
         #expect(down.suffix(down.count / 2).contains { $0 != 0 })
     }
@@ -153,10 +152,10 @@ private let modelTolerance = 2e-5
         let network = try model.fresh(LoRASpecification(rank: 2, unet: .attention))
         var generator = TorchGenerator(seed: 8)
         let larger = try network.extended(
-            LoRASpecification(rank: 2, textEncoder: .all), unet: model.unet.registry, textEncoder: model.text.registry, generator: &generator)
+            .init(.standard, LoRASpecification(rank: 2, textEncoder: .all)), model: model.adaptable, generator: &generator)
         #expect(larger.modules.count == 60)
         for module in network.modules { #expect(larger.modules.contains { $0 === module }) }
-        let same = try larger.extended(LoRASpecification(rank: 2), unet: model.unet.registry, textEncoder: model.text.registry, generator: &generator)
+        let same = try larger.extended(.init(.standard, LoRASpecification(rank: 2)), model: model.adaptable, generator: &generator)
         #expect(same === larger)
     }
 

@@ -32,8 +32,8 @@ struct TinyModel {
 
     static func expected(_ name: String) throws -> Tensor { try SafetensorsFile(path: path("outputs.safetensors")).tensor(name) }
 
-    func network(_ name: String) throws -> LoRANetwork {
-        try LoRANetwork(LoRAFile(path: Self.path(name)), unet: unet.registry, textEncoder: text.registry)
+    func network(_ name: String) throws -> AdapterNetwork {
+        try AdapterNetwork(AdapterFile(path: Self.path(name)), model: adaptable, trainable: true)
     }
 
     var adaptable: AdaptableModel { AdaptableModel(unet: unet.registry, textEncoder: text.registry) }
@@ -46,9 +46,9 @@ struct TinyModel {
     /// Text states `[2, 8, 12]`.
     func textStates() -> Tensor { withoutGradients { text.encode(Self.ids) } }
 
-    func fresh(_ specification: LoRASpecification, seed: UInt64 = 1) throws -> LoRANetwork {
+    func fresh(_ specification: LoRASpecification, seed: UInt64 = 1) throws -> AdapterNetwork {
         var generator = TorchGenerator(seed: seed)
-        return try LoRANetwork(specification, unet: unet.registry, textEncoder: text.registry, generator: &generator)
+        return try AdapterNetwork(.init(.standard, specification), model: adaptable, generator: &generator)
     }
 }
 

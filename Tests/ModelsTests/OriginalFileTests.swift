@@ -41,7 +41,7 @@ import Testing
 
     static func expectAgreement(_ model: BaseModel, _ name: String, tolerance: Float = modelTolerance) throws {
         let golden = try SafetensorsFile(path: BaseModelTests.fixtures.appending(path: "models/\(name).safetensors").path)
-        let (context, pooled) = model.condition(prompts: try record(name).prompts)
+        let states = model.condition(try record(name).prompts), (context, pooled) = (states.context, states.pooled)
         #expect(relativeError(context, try golden.tensor("states")) < tolerance)
         if let pooled { #expect(relativeError(pooled, try golden.tensor("pooled")) < tolerance) }
         let denoised = try golden.tensor("denoised")

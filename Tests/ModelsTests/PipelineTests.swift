@@ -25,11 +25,9 @@ import Testing
         let golden = try SafetensorsFile(path: fixtures.appending(path: "models/pipeline.safetensors").path)
         #expect(prompts.prompts.map { model.tokenizer.encode($0) } == prompts.ids)
         let latents = FormulaWeights.signed("latents", [2, 8, 8, 4])
-        for _ in 0..<2 {                                                 // the second time from the kept states
-            let states = model.encode(prompts: prompts.prompts)
-            #expect(relativeError(states, try golden.tensor("states")) < modelTolerance)
-            #expect(relativeError(model.unet(latents, timesteps: [3, 741.5], context: states), try golden.tensor("denoised")) < modelTolerance)
-        }
+        let states = model.condition(prompts.prompts).context
+        #expect(relativeError(states, try golden.tensor("states")) < modelTolerance)
+        #expect(relativeError(model.unet(latents, timesteps: [3, 741.5], context: states), try golden.tensor("denoised")) < modelTolerance)
         #expect(relativeError(model.autoencoder.decode(latents), try golden.tensor("decoded")) < modelTolerance)
     }
 
@@ -56,22 +54,6 @@ import Testing
             #expect(throws: ConfigurationError.self) { try model.write(to: copy, tokenizer: folder + "/tokenizer") }
             #expect(throws: ConfigurationError.self) { try model.write(to: copy + "-2", tokenizer: folder + "/missing") }
             #expect(!FileManager.default.fileExists(atPath: copy + "-2"))
-        }
-    }
-
-    @Test("text states are made anew while the encoder has adapters")
-    func adaptersAndKeptStates() throws {
-        final class Shift: LayerAdapter {
-            func delta(_ x: Tensor) -> Tensor { x * 0 + 1 }
-        }
-        try Self.withFolder { folder in
-            let model = try BaseModel.load(folder: folder)
-            let before = model.encode(prompts: ["a cloud"])
-            let layer = try #require(model.textEncoder.registry.adaptable.first { $0.path.hasSuffix("layers.1.self_attn.v_proj") }?.layer)
-            layer.adapters = [Shift()]
-            #expect(relativeError(model.encode(prompts: ["a cloud"]), before) > 0.01)
-            layer.adapters = []
-            #expect(model.encode(prompts: ["a cloud"]).array == before.array)
         }
     }
 

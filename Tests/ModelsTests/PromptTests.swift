@@ -138,9 +138,9 @@ private func processorSeconds(_ body: () -> Void) -> Double {
         let golden = try Golden("text/states.safetensors")
         let conditioning = TextConditioning(tokenizer: tokenizer, encoder: encoder, rule: .webUI)
         for (index, prompt) in prompts.enumerated() {
-            #expect(relativeError(conditioning.states([prompt]), try golden["webui.\(index)"]) < modelTolerance)
+            #expect(relativeError(conditioning([prompt]).context, try golden["webui.\(index)"]) < modelTolerance)
         }
-        let together = conditioning.states(prompts)
+        let together = conditioning(prompts).context
         #expect(together.shape == [2, 77 * conditioning.tokens(prompts)[0].ids.count, 8])
         #expect(relativeError(together.sliced(axis: 0, from: 0, to: 1), try golden["webui.0"]) < modelTolerance)
     }
@@ -149,7 +149,7 @@ private func processorSeconds(_ body: () -> Void) -> Double {
     func kohya(maximum: Int) throws {
         let (prompts, tokenizer, encoder) = try Self.parts()
         let golden = try Golden("text/states.safetensors")
-        let states = TextConditioning(tokenizer: tokenizer, encoder: encoder, maximumTokens: maximum).states(prompts)
+        let states = TextConditioning(tokenizer: tokenizer, encoder: encoder, rule: .kohya(maximumTokens: maximum))(prompts).context
         #expect(states.shape == [2, maximum + 2, 8])
         for index in prompts.indices {
             let row = states.sliced(axis: 0, from: index, to: index + 1)
@@ -161,12 +161,12 @@ private func processorSeconds(_ body: () -> Void) -> Double {
     func plain() throws {
         let (_, tokenizer, encoder) = try Self.parts()
         let conditioning = TextConditioning(tokenizer: tokenizer, encoder: encoder, clipSkip: 2, rule: .webUI)
-        #expect(conditioning.states(["a red cube"]).array == encoder.encode([tokenizer.encode("a red cube")], clipSkip: 2).array)
+        #expect(conditioning(["a red cube"]).context.array == encoder.encode([tokenizer.encode("a red cube")], clipSkip: 2).array)
         let pooling = TextConditioning(tokenizer: tokenizer, rule: .webUI) { encoder.encodeWithPooled($0, layerFromEnd: 2) }
         let long = "a red cube BREAK a (blue) sphere"
-        let (states, pooled) = pooling.conditioning(["a cube", long])
-        #expect(states.shape == [2, 154, 8] && pooled?.shape == [2, 8])
+        let states = pooling(["a cube", long])
+        #expect(states.context.shape == [2, 154, 8] && states.pooled?.shape == [2, 8])
         let first = encoder.pooled([tokenizer.encode("a cube"), tokenizer.encode("a red cube")])
-        #expect(relativeError(try #require(pooled), first) < modelTolerance)
+        #expect(relativeError(try #require(states.pooled), first) < modelTolerance)
     }
 }

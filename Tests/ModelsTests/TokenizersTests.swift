@@ -108,7 +108,7 @@ private func processorSeconds(_ body: () -> Void) -> Double {
     func wrongFiles() throws {
         let folder = TokenizerFixture.temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        try BPETrainer(texts: ["red cube"], mergeLimit: 4).write(folder: folder)
+        try BPETrainer(texts: ["red cube"], mergeLimit: 4).vocabulary.write(folder: folder)
         #expect(throws: Never.self) { try CLIPTokenizer(folder: folder) }
 
         try "#version: 0.2\nonesymbol\n".write(toFile: folder + "/merges.txt", atomically: true, encoding: .utf8)
@@ -127,7 +127,7 @@ private func processorSeconds(_ body: () -> Void) -> Double {
     func matchesReferee() throws {
         let folder = TokenizerFixture.temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        try BPETrainer(texts: TokenizerFixture.captions(), mergeLimit: 400).write(folder: folder)
+        try BPETrainer(texts: TokenizerFixture.captions(), mergeLimit: 400).vocabulary.write(folder: folder)
         for name in ["merges.txt", "vocab.json"] {
             #expect(FileManager.default.contentsEqual(atPath: folder + "/" + name, andPath: TokenizerFixture.path("clip/" + name)), "\(name)")
         }
@@ -145,7 +145,7 @@ private func processorSeconds(_ body: () -> Void) -> Double {
         let trainer = BPETrainer(texts: ["ab ab ab cd cd"], mergeLimit: 10)
         #expect(trainer.merges.map { "\($0.0) \($0.1)" } == ["a b</w>", "c d</w>"])
         #expect(BPETrainer(texts: ["cd ab"], mergeLimit: 1).merges.map { $0.0 } == ["a"])
-        #expect(trainer.vocabulary.count == 512 + 2 + 2)
+        #expect(trainer.vocabulary.tokens.count == 512 + 2 + 2)
     }
 }
 

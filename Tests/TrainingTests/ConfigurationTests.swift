@@ -57,6 +57,6 @@ import Testing
         var c = TrainingConfiguration()
         c.textEncoderTargets = .all
         c.unetLearningRate = 0
-        #expect(c.specification.unet == .none && c.specification.textEncoder == .all && c.effectiveTextEncoderRate == 1e-4)
+        #expect(c.specification.base.unet == .none && c.specification.base.textEncoder == .all && c.effectiveTextEncoderRate == 1e-4)
     }
 }

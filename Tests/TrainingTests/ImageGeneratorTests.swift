@@ -43,8 +43,7 @@ import Testing
 
     @Test("a missing seed and sampler are filled in and told") func completed() throws {
         let image = try generator.generate([SamplePrompt("cube", width: 16, height: 16, steps: 1)])[0]
-        #expect(image.prompt.seed != nil && image.prompt.sampler == .eulerAncestral && !image.isTruncated)
-        #expect(try generator.generate([prompt("one two three four five six seven")])[0].isTruncated)
+        #expect(image.prompt.seed != nil && image.prompt.sampler == .eulerAncestral)
         #expect(try generator.generate([]).isEmpty)
     }
 
@@ -61,7 +60,7 @@ import Testing
     }
 
     @Test("sizes and prompts that cannot be drawn are refused before anything is") func invalid() throws {
-        #expect(throws: GenerationError.invalidSize(width: 18, height: 24, multiple: 4, nearest: "20×24")) { try generator.generate([prompt("a") { $0.width = 18 }]) }
+        #expect(throws: GenerationError.invalidSize(width: 17, height: 24, multiple: 2, nearest: "18×24")) { try generator.generate([prompt("a") { $0.width = 17 }]) }
         #expect(throws: GenerationError.self) { try generator.generate([prompt("a") { $0.width = 0 }]) }
         #expect(throws: GenerationError.tooManyPixels(width: 8192, height: 8192, limit: 2048 * 2048)) {
             try generator.generate([prompt("a") { ($0.width, $0.height) = (8192, 8192) }])

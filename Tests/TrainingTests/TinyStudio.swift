@@ -48,13 +48,13 @@ final class TinyStudio {
         unet.crossAttentionDim = 12
         unet.attentionHeadDim = 2
         var text = CLIPTextEncoder.Configuration()
-        text.vocabSize = 64
+        text.vocabSize = 520
         text.hiddenSize = 12
         text.intermediateSize = 24
         text.numHiddenLayers = 2
         text.numAttentionHeads = 2
         text.maxPositionEmbeddings = 8
-        text.eosTokenID = 63
+        text.eosTokenID = 513
         var autoencoder = AutoencoderKL.Configuration()
         autoencoder.blockOutChannels = [8, 8]
         autoencoder.downBlockTypes = ["DownEncoderBlock2D", "DownEncoderBlock2D"]
@@ -62,17 +62,20 @@ final class TinyStudio {
         autoencoder.normNumGroups = 4
         autoencoder.midBlockAddAttention = false
         autoencoder.scalingFactor = 0.9
-        return DiffusionModel(
+        let base = BaseModel(
+            location: "tiny", text: .init(tokenizer: try tokenizer(), encoder: try CLIPTextEncoder(configuration: text, weights: Weights(FreshWeights(seed: 2)))),
             unet: try UNet(configuration: unet, weights: Weights(FreshWeights(seed: 1))),
-            textEncoder: try CLIPTextEncoder(configuration: text, weights: Weights(FreshWeights(seed: 2))),
-            autoencoder: try AutoencoderKL(configuration: autoencoder, weights: Weights(FreshWeights(seed: 3))),
-            schedule: NoiseSchedule(SchedulerConfiguration(predictionType: prediction)), name: "tiny", tokenize: tokenize)
+            autoencoder: try AutoencoderKL(configuration: autoencoder, weights: Weights(FreshWeights(seed: 3))), schedulerConfiguration: Data("{}".utf8))
+        return DiffusionModel(base, schedule: NoiseSchedule(SchedulerConfiguration(predictionType: prediction)), name: "tiny")
     }
 
-    /// A word is the sum of its bytes; eight ids in all.
-    @Sendable static func tokenize(_ text: String) -> [Int] {
-        let words = text.split(separator: " ").prefix(6).map { 1 + $0.utf8.reduce(0) { $0 + Int($1) } % 60 }
-        return [62] + words + Array(repeating: 63, count: 7 - words.count)
+    /// Letters and a few joined words; eight ids in all.
+    private static func tokenizer() throws -> CLIPTokenizer {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "loralab-tokenizer-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let merges = ["c u", "cu b", "cub e</w>", "b a", "ba l", "bal l</w>"].map { $0.split(separator: " ").map(String.init) }
+        try CLIPVocabulary(merges: merges.map { ($0[0], $0[1]) }).write(folder: folder, modelMaxLength: 8)
+        return try CLIPTokenizer(folder: folder)
     }
 
     static func configuration(_ change: (inout TrainingConfiguration) -> Void = { _ in }) -> TrainingConfiguration {

@@ -11,8 +11,13 @@ struct CaptionMagic: Magic {
 
     let specification = MagicSpecification(
         name: "caption", summary: "Writes captions for the dataset with the captioner, and edits them.",
-        details: "A `.txt` is written beside each picture that has none. Existing captions are left alone unless `--overwrite` is given.",
+        details: """
+            A `.txt` is written beside each picture that has none. Existing captions are left alone unless `--overwrite` is given. \
+            The captioner is the embedded one, or a folder of your own: BLIP in transformers' layout writes sentences, a WD14 tagger in timm's layout (ViT, ConvNeXt, SwinV2) writes tags.
+            """,
         options: [
+            .init("captioner", .path(.folder), "A folder with BLIP (config.json, weights, vocab.txt) or a tagger (config.json, model.safetensors, selected_tags.csv)."),
+            .init("prompt", .sentence, "Words that BLIP's caption continues, such as \"a picture of\"; they are no part of it."),
             .init("prefix", .sentence, "Words before each caption: what will call the style later."),
             .init("postfix", .sentence, "Words after each caption."),
             .init("num_beams", aliases: ["beams"], .integer(1...16), default: "1", "Sequences that are weighed against each other; 1 takes the likeliest word each time."),
@@ -22,7 +27,7 @@ struct CaptionMagic: Magic {
             .init("repetition_penalty", .number(.closed(0.1...10)), default: "1", "Above 1, words that have occurred become less likely."),
             .init("seed", .integer(0...Int(UInt32.max)), default: "42", "Of --top_p's draws."),
             .init("overwrite", .flag, "Replaces captions that are there already."),
-        ],
+        ] + taggerOptions,
         examples: ["%caption --prefix \"mystyle,\"", "%caption show", "%caption edit 03.png a red cube on white", "%caption replace cube box", "%caption tags"],
         subcommands: [
             .init(name: "show", summary: "Shows pictures with their captions.", positionals: [.init("pictures", .text, "names of pictures; all when none are given", isOptional: true, isRepeatable: true)]),
@@ -30,6 +35,20 @@ struct CaptionMagic: Magic {
             .init(name: "replace", summary: "Replaces words in all captions.", positionals: [.init("old", .text, "what stands there"), .init("new", .text, "what shall stand there; nothing removes it", isOptional: true)]),
             .init(name: "tags", summary: "Counts the comma-separated parts of all captions.", options: [.init("top", .integer(1...1000), default: "30", "How many are shown.")]),
         ])
+
+    /// Of taggers, by the names of sd-scripts' tag_images_by_wd14_tagger.
+    private static let taggerOptions: [OptionSpecification] = [
+        .init("thresh", .number(.closed(0...1)), default: "0.35", "Tagger: probability from which a tag is written."),
+        .init("general_threshold", .number(.closed(0...1)), "Tagger: the same for general tags alone."),
+        .init("character_threshold", .number(.closed(0...1)), "Tagger: the same for characters alone."),
+        .init("remove_underscore", .flag, "Tagger: blanks for underscores (--no-remove_underscore keeps them)."),
+        .init("undesired_tags", .list(.text), "Tagger: tags that are never written."),
+        .init("always_first_tags", .list(.text), "Tagger: tags that stand first where they occur."),
+        .init("character_tags_first", .flag, "Tagger: characters before general tags."),
+        .init("character_tag_expand", .flag, "Tagger: name_(series) becomes two tags."),
+        .init("use_rating_tags", .flag, "Tagger: writes the rating first."),
+        .init("use_rating_tags_as_last_tag", .flag, "Tagger: writes the rating last."),
+    ]
 
     func suggestions(for argument: String, of subcommand: String?) -> [String] {
         ["picture", "pictures"].contains(argument) ? session.status.pictureNames : []
@@ -55,7 +74,8 @@ struct CaptionMagic: Magic {
     private func write(_ call: MagicCall, in cell: CellContext) throws {
         let progress = LiveDisplay(cell, "captions")
         let (written, skipped) = try session.caption(
-            options: options(call), prefix: call.string("prefix"), postfix: call.string("postfix"), overwrite: call.isSet("overwrite")
+            captioner: call.string("captioner"), options: options(call), prefix: call.string("prefix"), postfix: call.string("postfix"),
+            overwrite: call.isSet("overwrite"), shouldStop: { cell.isInterrupted }
         ) { done, total in
             progress.show(always: done == 0 || done == total) { DisplayData(plain: "captioned \(done) of \(total)") }
             try cell.checkInterrupted()
@@ -68,7 +88,29 @@ struct CaptionMagic: Magic {
         cell.say("Wrote \(Words.count(written.count, "caption"))" + (skipped > 0 ? "; \(skipped) that were there were left alone (--overwrite replaces them)." : "."))
     }
 
-    private func options(_ call: MagicCall) -> BLIP.GenerationOptions {
+    private func options(_ call: MagicCall) -> CaptionModel.Options {
+        var options = CaptionModel.Options()
+        options.prompt = call.string("prompt") ?? ""
+        options.generation = generation(call)
+        options.selection = selection(call)
+        return options
+    }
+
+    private func selection(_ call: MagicCall) -> TagSelection {
+        var selection = TagSelection()
+        let threshold = call.number("thresh") ?? 0.35
+        selection.generalThreshold = Float(call.number("general_threshold") ?? threshold)
+        selection.characterThreshold = Float(call.number("character_threshold") ?? threshold)
+        selection.replacesUnderscores = !call.isGiven("remove_underscore") || call.isSet("remove_underscore")
+        selection.undesired = Set(call.strings("undesired_tags"))
+        selection.alwaysFirst = call.strings("always_first_tags")
+        selection.charactersFirst = call.isSet("character_tags_first")
+        selection.expandsCharacters = call.isSet("character_tag_expand")
+        selection.rating = call.isSet("use_rating_tags") ? .first : call.isSet("use_rating_tags_as_last_tag") ? .last : .none
+        return selection
+    }
+
+    private func generation(_ call: MagicCall) -> BLIP.GenerationOptions {
         var options = BLIP.GenerationOptions()
         let beams = call.integer("num_beams") ?? 1
         options.search = call.number("top_p").map { .nucleus(topP: Float($0), topK: 50, seed: UInt64(call.integer("seed") ?? 42)) } ?? (beams > 1 ? .beams(beams) : .greedy)

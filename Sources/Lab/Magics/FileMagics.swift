@@ -38,7 +38,7 @@ struct LoadMagic: Magic {
     let session: Session
 
     let specification = MagicSpecification(
-        name: "load", summary: "Reads an adapter (Kohya's or PEFT's safetensors) in place of the present one.",
+        name: "load", summary: "Reads an adapter (Kohya's, LyCORIS' or PEFT's safetensors) in place of the present one.",
         details: "`%sample` draws with it, `%train` goes on from it.",
         positionals: [.init("path", .path(.file(["safetensors"])), "the file")], examples: ["%load mystyle.safetensors"])
 
@@ -47,8 +47,8 @@ struct LoadMagic: Magic {
             try session.exclusively("load", cell: cell.executionCount) {
                 let (network, metadata) = try session.loadAdapter(call.string("path") ?? "")
                 var rows = [
-                    ["file", call.string("path") ?? ""], ["rank, alpha", "\(network.hasMixedRanks ? "mixed" : String(network.rank)), \(Words.fixed(Double(network.alpha), 2))"],
-                    ["layers", "\(network.modules.count) (\(network.modules(of: .unet).count) UNet, \(network.modules(of: .textEncoder).count) text encoder)"],
+                    ["file", call.string("path") ?? ""], ["kind", Words.kinds(network)], ["size", Words.size(network)],
+                    ["layers", "\(network.adapters.count) (\(network.adapters(ofUNet: true).count) UNet, \(network.adapters(ofUNet: false).count) text encoder)"],
                     ["parameters", Words.grouped(network.parameterCount)],
                 ]
                 for (key, words) in [("ss_output_name", "name"), ("ss_sd_model_name", "trained on"), ("ss_steps", "steps"), ("ss_learning_rate", "learning rate")] {

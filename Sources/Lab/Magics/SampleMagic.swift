@@ -13,6 +13,7 @@ struct SampleMagic: Magic {
         name: "sample", summary: "Draws pictures from prompts.",
         details: """
             `%sample PROMPT` draws one picture; `%%sample` takes one prompt a line, each with flags of its own if it has any. With `--epochs` or `--strength`, every prompt is drawn at each of them with the same noise, in a labelled grid. \
+            In prompts, `(word:1.2)` and `(word)` weigh words more, `[word]` less, `BREAK` starts a new part, as in WebUI. \
             `0` or `base` is the base model without the adapter, `last` the adapter as it stands.
             """,
         positionals: [.init("prompt", .sentence, "what to draw", isOptional: true)],
@@ -75,7 +76,7 @@ struct SampleMagic: Magic {
 
     private func promptDefaults(_ call: MagicCall, model: LoadedModel) throws -> SamplePrompt {
         var prompt = session.samplePromptDefaults(for: model)
-        let multiple = model.diffusion.sizeMultiple
+        let multiple = model.diffusion.latentScale
         prompt.negative = call.string("n") ?? ""
         prompt.width = call.integer("w").map { max(multiple, $0 / multiple * multiple) } ?? prompt.width
         prompt.height = call.integer("h").map { max(multiple, $0 / multiple * multiple) } ?? prompt.height
@@ -100,9 +101,6 @@ struct SampleMagic: Magic {
         let result = try session.draw(plan, clipSkip: call.integer("clip_skip")) { done, total in
             progress.show(always: done == total) { DisplayData(plain: "drawing \(Words.count(plan.count, "picture")): \(done * 100 / max(total, 1)) %") }
             try cell.checkInterrupted()
-        }
-        for prompt in Set(result.pictures.values.filter(\.isTruncated).map(\.prompt.text)).sorted() {
-            cell.say("The text encoder does not read all of “\(prompt.prefix(60))…”: what matters should stand first.")
         }
         return result
     }

@@ -56,13 +56,13 @@ struct TrainMagic: Magic {
 
     /// What is about to happen: a new adapter, or what changed since the run before.
     private func announce(_ start: TrainingStart, in cell: CellContext) {
-        let parameters = session.network.map { "\(Words.grouped($0.parameterCount)) parameters in \(Words.count($0.modules.count, "layer"))" } ?? ""
+        let parameters = session.network.map { "\(Words.grouped($0.parameterCount)) parameters in \(Words.count($0.adapters.count, "layer"))" } ?? ""
         if start.isFresh {
-            cell.say("A new LoRA of rank \(start.configuration.rank): \(parameters), seed \(start.configuration.seed.map(String.init) ?? "?").")
+            cell.say("A new \(start.configuration.network.title) of rank \(start.configuration.rank): \(parameters), seed \(start.configuration.seed.map(String.init) ?? "?").")
         } else if !start.changes.isEmpty {
             cell.say("Going on with \(Self.words(start.changes)).")
         } else {
-            cell.say("Going on with the LoRA of rank \(start.configuration.rank): \(parameters).")
+            cell.say("Going on with the \(start.configuration.network.title) of rank \(start.configuration.rank): \(parameters).")
         }
         let shrunk = start.resized.filter { $0.newRank < $0.oldRank }
         if let worst = shrunk.map(\.frobeniusRetained).min() {

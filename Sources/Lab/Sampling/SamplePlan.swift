@@ -1,5 +1,6 @@
 import Adapters
 import Diffusion
+import Training
 
 /// Which adapter draws: none, one that was kept, or the present one.
 public enum Stage: Sendable, Hashable {
@@ -56,8 +57,8 @@ public struct SamplePlan: Sendable {
 
     /// More pictures than this in one cell are a slip of the fingers.
     public static let pictureLimit = 512
-    /// Characters; CLIP reads 75 tokens, which are a few hundred.
-    public static let promptLimit = 1000
+    /// Characters.
+    public static let promptLimit = ImageGenerator.maximumCharacters
 
     public init(_ prompts: [SamplePrompt], stages: [Stage] = [.current], strengths: [Strength] = [Strength()]) {
         (self.prompts, self.stages, self.strengths) = (prompts, stages, strengths)

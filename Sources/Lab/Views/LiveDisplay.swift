@@ -13,9 +13,12 @@ final class LiveDisplay {
     /// Drawing may take this share of the time at most.
     private static let share = 0.07
 
-    /// - Parameter name: tells the displays of one cell apart.
-    init(_ cell: CellContext, _ name: String) {
+    /// - Parameters:
+    ///   - name: tells the displays of one cell apart.
+    ///   - delay: seconds before anything is shown: work that is done by then needs no display.
+    init(_ cell: CellContext, _ name: String, after delay: Double = 0) {
         self.cell = cell
+        nextTime = DispatchTime.now().uptimeNanoseconds + UInt64(delay * 1e9)
         id = "\(name)-\(cell.executionCount)-\(UInt32.random(in: 0 ... .max))"
     }
 

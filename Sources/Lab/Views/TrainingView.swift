@@ -74,7 +74,7 @@ final class TrainingView {
     private var subtitle: String {
         guard let configuration = session.trainer?.configuration else { return "" }
         return [
-            "rank \(configuration.rank)", "alpha \(Words.fixed(Double(configuration.specification.effectiveAlpha), 1))",
+            "rank \(configuration.rank)", "alpha \(Words.fixed(Double(configuration.specification.base.effectiveAlpha), 1))",
             "\(configuration.schedule.rawValue.replacing("_", with: " ")) lr \(Words.rate(configuration.learningRate))", "batch \(configuration.batchSize)",
         ].joined(separator: " · ")
     }

@@ -1,3 +1,4 @@
+import Adapters
 import FoundationEssentials
 
 /// Numbers as people read them.
@@ -52,6 +53,17 @@ package enum Words {
         while digits.last == "0" { digits.removeLast() }
         if digits.last == "." { digits.removeLast() }
         return "\(digits)e\(exponent)"
+    }
+
+    /// What an adapter is: `LoRA`, `LoHa, LoRA`.
+    static func kinds(_ network: AdapterNetwork) -> String {
+        network.modules.count == network.adapters.count ? network.networkKind.title : network.kinds.map(\.rawValue).joined(separator: ", ")
+    }
+
+    /// `rank 8, alpha 4.00`.
+    static func size(_ network: AdapterNetwork) -> String {
+        guard let size = network.size else { return "no rank" }
+        return "rank \(network.hasMixedRanks ? "mixed" : String(size.rank)), alpha \(fixed(Double(size.alpha), 2))"
     }
 
     private static func padded(_ n: Int) -> String { n < 10 ? "0\(n)" : "\(n)" }

@@ -1,7 +1,6 @@
 import Checkpoints
 import Foundation
 import Neural
-import Synchronization
 import TensorCore
 
 /// A base model of Stable Diffusion's kind: tokenizer, text encoder, denoiser, autoencoder and the description of its noise
@@ -44,7 +43,6 @@ public final class BaseModel: Sendable {
     public let zerosForEmptyPrompt: Bool
     /// What was assumed where the files do not say it, a sentence each, for the user.
     public let notes: [String]
-    private let states = Mutex<[StateKey: TextStates]>([:])
 
     public init(
         location: String, family: Family? = nil, text: TextPart, secondText: TextPart? = nil, unet: UNet, autoencoder: AutoencoderKL,
@@ -78,64 +76,48 @@ public final class BaseModel: Sendable {
 
     // MARK: Text
 
-    /// Text states of prompts, each cut at the encoder's length.
-    ///
-    /// States are kept while the encoder is frozen and bare; with adapters or trainable weights they are made anew.
-    ///
-    /// - Parameter clipSkip: n takes the n-th layer from the end; nil and 1 the last one. SDXL has its own rule and ignores it.
-    /// - Returns: `[B, T, D]`.
-    public func encode(prompts: [String], clipSkip: Int? = nil) -> Tensor {
-        condition(prompts: prompts, clipSkip: clipSkip).context
-    }
-
-    /// Text states, and for SDXL the pooled vector.
+    /// Text states of prompts that are used together, and for SDXL their pooled vectors.
     ///
     /// SDXL (reference §2.5): the last but one layer of both encoders, not normalised, side by side; pooled by the second. It was
     /// trained so and has no other layer to choose, so `clipSkip` does not count.
     ///
-    /// - Returns: `[B, T, D]`, and `[B, P]` for SDXL.
-    public func condition(prompts: [String], clipSkip: Int? = nil) -> (context: Tensor, pooled: Tensor?) {
-        let all = prompts.map { states(of: $0, clipSkip: secondText == nil ? clipSkip ?? 1 : Self.layerFromEndXL) }
-        let pooled = all.compactMap(\.pooled)
-        return (Tensor.concatenated(all.map(\.context), axis: 0), pooled.isEmpty ? nil : Tensor.concatenated(pooled, axis: 0))
+    /// - Parameters:
+    ///   - clipSkip: n takes the n-th layer from the end, normalised; nil and 1 the last one.
+    ///   - reading: how text becomes rows of tokens.
+    public func condition(_ prompts: [String], clipSkip: Int? = nil, reading: PromptReading = .captions()) -> TextStates {
+        guard let secondText else {
+            return TextConditioning(tokenizer: text.tokenizer, encoder: text.encoder, clipSkip: clipSkip, rule: reading.rule(for: text.tokenizer))(prompts)
+        }
+        let first = text.encoder, second = secondText.encoder
+        let states = conditioning(text, reading) { (first.states($0, layerFromEnd: Self.layerFromEndXL), nil) }(prompts)
+        let others = conditioning(secondText, reading) { second.encodeWithPooled($0, layerFromEnd: Self.layerFromEndXL) }(prompts)
+        return TextStates(context: Tensor.concatenated([states.context, others.context], axis: 2), pooled: others.pooled)
+    }
+
+    /// Rows of tokens that a prompt takes.
+    public func rows(of prompt: String, reading: PromptReading) -> Int {
+        PromptTokens(prompt, tokenizer: text.tokenizer, rule: reading.rule(for: text.tokenizer)).ids.count
+    }
+
+    private func conditioning(_ part: TextPart, _ reading: PromptReading, _ encode: @escaping TextConditioning.Encode) -> TextConditioning {
+        TextConditioning(tokenizer: part.tokenizer, rule: reading.rule(for: part.tokenizer), encode: encode)
     }
 
     /// The layer of both encoders that SDXL's UNet attends to.
     static let layerFromEndXL = 2
-
-    private struct StateKey: Hashable {
-        let prompt: String
-        let layerFromEnd: Int
-    }
-
-    private struct TextStates { let context: Tensor, pooled: Tensor? }
-
-    private func states(of prompt: String, clipSkip: Int) -> TextStates {
-        let key = StateKey(prompt: prompt, layerFromEnd: clipSkip)
-        guard textEncoder.isFrozenAndBare, secondText?.encoder.isFrozenAndBare ?? true else { return makeStates(prompt, layerFromEnd: clipSkip) }
-        if let kept = states.withLock({ $0[key] }) { return kept }
-        let made = makeStates(prompt, layerFromEnd: clipSkip)
-        states.withLock { states in
-            if states.count >= Self.keptStates { states.removeAll() }
-            states[key] = made
-        }
-        return made
-    }
-
-    private func makeStates(_ prompt: String, layerFromEnd: Int) -> TextStates {
-        guard let secondText else { return TextStates(context: text.encoder.encode([text.tokenizer.encode(prompt)], clipSkip: layerFromEnd), pooled: nil) }
-        let first = text.encoder.states([text.tokenizer.encode(prompt)], layerFromEnd: layerFromEnd)
-        let second = secondText.encoder.encodeWithPooled([secondText.tokenizer.encode(prompt)], layerFromEnd: layerFromEnd)
-        return TextStates(context: Tensor.concatenated([first, second.states], axis: 2), pooled: second.pooled)
-    }
-
-    /// Prompts whose states are kept: 256 of SD 1's are 58 MiB.
-    private static let keptStates = 256
 }
 
-extension CLIPTextEncoder {
-    /// Whether a prompt's states can only be what they were: no adapters, nothing that trains.
-    var isFrozenAndBare: Bool {
-        registry.adaptable.allSatisfy { $0.layer.adapters.isEmpty } && registry.parameters.allSatisfy { !$0.parameter.isTrainable }
+/// How a model's tokenizers read text.
+public enum PromptReading: Sendable, Equatable {
+    /// Captions to train on: brackets are text, and what does not fit into `rows` rows (Kohya's `max_token_length` ÷ 75) is cut off.
+    case captions(rows: Int = 1)
+    /// Prompts to draw: SD WebUI's weights, `BREAK`, and as many rows as the text needs.
+    case prompts
+
+    func rule(for tokenizer: CLIPTokenizer) -> PromptTokens.Rule {
+        switch self {
+        case .captions(let rows): .kohya(maximumTokens: rows * (tokenizer.modelMaxLength - 2))
+        case .prompts: .webUI
+        }
     }
 }

@@ -3,7 +3,7 @@ import TensorCore
 
 extension BaseModel {
     /// How a base model is read.
-    public struct LoadOptions: Sendable {
+    public struct LoadOptions {
         /// Converts matrices and kernels; nil keeps them as stored, which needs the least memory.
         public var precision: DType?
         /// Another autoencoder than the model's own: a diffusers folder or a single file.
@@ -16,11 +16,11 @@ extension BaseModel {
         /// A diffusers folder whose config.json files describe a single file's parts; nil derives them from the tensors.
         public var configuration: String?
         /// Told as tensors are read: how much of all bytes, 0...1, and of which part.
-        public var progress: (@Sendable (_ fraction: Double, _ part: String) -> Void)?
+        public var progress: ((_ fraction: Double, _ part: String) -> Void)?
 
         public init(
             precision: DType? = nil, vae: String? = nil, tokenizer: String? = nil, prediction: Prediction? = nil, configuration: String? = nil,
-            progress: (@Sendable (_ fraction: Double, _ part: String) -> Void)? = nil
+            progress: ((_ fraction: Double, _ part: String) -> Void)? = nil
         ) {
             self.precision = precision
             self.vae = vae
@@ -47,7 +47,7 @@ extension BaseModel {
 
 /// Sees how much of a model's files has been read. The model is built on one thread, hence `@unchecked Sendable`.
 final class LoadingProgress: @unchecked Sendable {
-    private let report: (@Sendable (Double, String) -> Void)?
+    private let report: ((Double, String) -> Void)?
     private var total = 0, done = 0
 
     init(_ options: BaseModel.LoadOptions) { report = options.progress }

@@ -1,5 +1,21 @@
 import TensorCore
 
+/// What the denoiser is told of texts.
+public struct TextStates: Sendable {
+    /// `[B, T, D]`.
+    public let context: Tensor
+    /// `[B, P]`; nil for models without a pooled vector.
+    public let pooled: Tensor?
+
+    public init(context: Tensor, pooled: Tensor? = nil) { (self.context, self.pooled) = (context, pooled) }
+
+    /// Several texts' states in one batch; all contexts are equally long.
+    public init(_ rows: [TextStates]) {
+        let pooled = rows.compactMap(\.pooled)
+        self.init(context: Tensor.concatenated(rows.map(\.context), axis: 0), pooled: pooled.isEmpty ? nil : Tensor.concatenated(pooled, axis: 0))
+    }
+}
+
 /// Text states for prompts of any length, weighted where the prompt says so.
 ///
 /// It knows one tokenizer and one encoder; SDXL takes two of them side by side.
@@ -22,11 +38,6 @@ public struct TextConditioning: Sendable {
         self.init(tokenizer: tokenizer, rule: rule) { (encoder.encode($0, clipSkip: clipSkip), nil) }
     }
 
-    /// Kohya's rule: `maximumTokens` 75, 150 or 225.
-    public init(tokenizer: CLIPTokenizer, encoder: CLIPTextEncoder, clipSkip: Int? = nil, maximumTokens: Int) {
-        self.init(tokenizer: tokenizer, encoder: encoder, clipSkip: clipSkip, rule: .kohya(maximumTokens: maximumTokens))
-    }
-
     /// The rows of prompts, equally many for each.
     public func tokens(_ prompts: [String]) -> [PromptTokens] {
         let tokens = prompts.map { PromptTokens($0, tokenizer: tokenizer, rule: rule) }
@@ -36,15 +47,10 @@ public struct TextConditioning: Sendable {
 
     /// Text states of prompts that are used together, the negative ones among them: all get the length of the longest.
     ///
-    /// - Returns: `[B, T, D]`, T as `conditioning` says.
-    public func states(_ prompts: [String]) -> Tensor { conditioning(prompts).states }
-
-    /// Text states and the pooled vector.
-    ///
-    /// - Returns: states `[B, T, D]`: T is 77 for each of n rows by WebUI's rule, and 75n + 2 by Kohya's, which keeps the first
+    /// - Returns: context `[B, T, D]`: T is 77 for each of n rows by WebUI's rule, and 75n + 2 by Kohya's, which keeps the first
     ///   row's start and the last row's end only; pooled `[B, P]` of each prompt's first row, unweighted as in WebUI.
     ///   Source: reference §2.2; `get_hidden_states` of sd-scripts' `train_util.py`.
-    public func conditioning(_ prompts: [String]) -> (states: Tensor, pooled: Tensor?) {
+    public func callAsFunction(_ prompts: [String]) -> TextStates {
         precondition(!prompts.isEmpty, "no prompts to encode")
         let tokens = tokens(prompts), rows = tokens[0].ids.count
         let (plain, pooled) = encode(tokens.flatMap(\.ids))                       // [B · rows, 77, D]
@@ -53,7 +59,7 @@ public struct TextConditioning: Sendable {
         let first = pooled.map { pooled in
             Tensor.concatenated((0..<prompts.count).map { pooled.sliced(axis: 0, from: $0 * rows, to: $0 * rows + 1) }, axis: 0)
         }
-        return (Tensor.concatenated(states, axis: 0), first)
+        return TextStates(context: Tensor.concatenated(states, axis: 0), pooled: first)
     }
 
     /// One prompt's rows behind one another: `[rows, 77, D]` → `[1, T, D]`.

@@ -16,7 +16,7 @@ struct Measurement {
     /// Runs `step` and returns the object.
     func run(_ step: () throws -> Void) rethrows -> [String: Any] {
         for _ in 0..<warmUps { try step() }
-        let before = Process.residentMiB
+        let before = ProcessMemory.residentMiB
         var times: [Double] = [], references: [Double] = []
         let start = Ticks.now
         for _ in 0..<repetitions {
@@ -30,7 +30,7 @@ struct Measurement {
             "peer": "loralab \(LoRALab.version)", "job": job, "threads": Engine.threads, "dtype": "fp32", "reps": repetitions,
             "median_ms": median(sorted), "min_ms": sorted[0], "max_ms": sorted[sorted.count - 1],
             "times_ms": times.prefix(12).map { rounded($0, 10) }, "ref_gflops": references.prefix(12).map { Int($0.rounded()) },
-            "rss_before_mb": Int(before), "peak_rss_mb": Int(Process.peakMiB),
+            "rss_before_mb": Int(before), "peak_rss_mb": Int(ProcessMemory.peakMiB),
             "cores_used": use.own, "other_cores_busy": use.others, "steal": use.stolen,
         ]
         for key in ["median_ms", "min_ms", "max_ms"] { report[key] = rounded(report[key] as? Double ?? 0, 1000) }
@@ -59,7 +59,7 @@ struct Measurement {
 }
 
 /// This process as /proc sees it.
-private enum Process {
+enum ProcessMemory {
     static var residentMiB: Double { field("VmRSS:") }
     static var peakMiB: Double { field("VmHWM:") }
 

@@ -11,7 +11,7 @@ import TensorCore
 struct TinyTrain {
     let batch: Int
     private let unet: UNet
-    private let network: LoRANetwork
+    private let network: AdapterNetwork
     private let latents: Tensor, context: Tensor        // [B, 16, 16, 4], [B, 77, 256]
     private let schedule: NoiseSchedule
     private var optimizer = AdamW()
@@ -28,8 +28,8 @@ struct TinyTrain {
         configuration.crossAttentionDim = .one(Self.width)
         generator = TorchGenerator(seed: 0)
         unet = try UNet(configuration: configuration, weights: Weights(FreshWeights(seed: 0)))
-        network = try LoRANetwork(
-            LoRASpecification(rank: rank, alpha: Float(rank), unet: .attention), unet: unet.registry, textEncoder: nil, generator: &generator)
+        network = try AdapterNetwork(
+            .init(.standard, .init(rank: rank, alpha: Float(rank), unet: .attention)), model: AdaptableModel(unet: unet.registry), generator: &generator)
         network.attach()
         latents = Self.normal([batch, Self.cells, Self.cells, 4], &generator)
         context = Self.normal([batch, Self.tokens, Self.width], &generator)

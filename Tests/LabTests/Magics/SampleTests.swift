@@ -52,7 +52,7 @@ struct SampleTests {
         #expect(try picture("01_now_strength-1_seed-3.png") != picture("01_base_strength-1_seed-3.png"))
         #expect(try picture("01_epoch-1_strength-1_seed-3.png") != picture("01_now_strength-1_seed-3.png"))
         let after = try #require(cells.session.network?.snapshot())
-        for (name, factors) in before.factors { #expect(after.isSame(as: factors, in: name), "\(name)") }
+        #expect(after == before)
     }
 
     @Test("an epoch of another rank can still be drawn")
@@ -60,7 +60,7 @@ struct SampleTests {
         let cells = try trained()
         try cells.run("train --epochs 1 --rank 4 --te_lr 1e-3")
         #expect(try cells.run("sample a red cube --epochs 1,3 --d 1 --s 1").pictures.count >= 1)
-        #expect(cells.session.network?.rank == 4)
+        #expect(cells.session.network?.size?.rank == 4)
     }
 
     @Test("what cannot be drawn is told", arguments: [

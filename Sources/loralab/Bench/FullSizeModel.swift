@@ -1,0 +1,106 @@
+import Adapters
+import Checkpoints
+import Diffusion
+import Foundation
+import Models
+import Neural
+import TensorCore
+import Training
+
+/// Stable Diffusion 1.5 or XL in its full size with random weights, as a diffusers folder in float16: what a real checkpoint asks
+/// of memory and time, without having one.
+enum FullSizeModel: String, CaseIterable {
+    case sd15, sdxl
+
+    /// Pixels along a side.
+    var side: Int { self == .sd15 ? 512 : 1024 }
+
+    /// Writes the model; a folder that is there already is kept.
+    func write(to folder: String) throws {
+        guard !FileManager.default.fileExists(atPath: folder + "/model_index.json") else { return }
+        let tokenizer = folder + "-tokenizer"
+        defer { try? FileManager.default.removeItem(atPath: tokenizer) }
+        try CLIPVocabulary(merges: []).write(folder: tokenizer)
+        let words = try CLIPTokenizer(folder: tokenizer)
+        func weights(_ seed: UInt64) -> Weights { Weights(FreshWeights(seed: seed), precision: .float16) }
+        let texts = try textEncoders.enumerated().map { index, configuration in
+            BaseModel.TextPart(tokenizer: words, encoder: try CLIPTextEncoder(configuration: configuration, weights: weights(UInt64(index))))
+        }
+        let model = BaseModel(
+            location: folder, text: texts[0], secondText: texts.count > 1 ? texts[1] : nil, unet: try UNet(configuration: unet, weights: weights(2)),
+            autoencoder: try AutoencoderKL(configuration: autoencoder, weights: weights(3)),
+            schedulerConfiguration: Data(#"{"_class_name": "EulerDiscreteScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}"#.utf8))
+        try model.write(to: folder, tokenizer: tokenizer, dtype: .float16)
+    }
+
+    private var textEncoders: [CLIPTextEncoder.Configuration] {
+        var small = CLIPTextEncoder.Configuration()                                  // CLIP ViT-L/14
+        (small.hiddenSize, small.intermediateSize, small.projectionDim, small.numAttentionHeads) = (768, 3072, 768, 12)
+        small.eosTokenID = 513
+        guard self == .sdxl else { return [small] }
+        var large = small                                                           // OpenCLIP ViT-bigG/14
+        (large.hiddenSize, large.intermediateSize, large.projectionDim, large.numAttentionHeads, large.numHiddenLayers) = (1280, 5120, 1280, 20, 32)
+        (large.hiddenAct, large.architectures) = (.gelu, ["CLIPTextModelWithProjection"])
+        return [small, large]
+    }
+
+    private var unet: UNet.Configuration {
+        var c = UNet.Configuration()
+        c.sampleSize = .one(side / 8)
+        guard self == .sdxl else {
+            c.crossAttentionDim = 768
+            return c
+        }
+        c.blockOutChannels = [320, 640, 1280]
+        c.downBlockTypes = ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"]
+        c.upBlockTypes = ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"]
+        c.transformerLayersPerBlock = .many([1, 2, 10])
+        c.attentionHeadDim = .many([5, 10, 20])
+        (c.crossAttentionDim, c.useLinearProjection) = (2048, true)
+        (c.additionEmbedType, c.additionTimeEmbedDim, c.projectionClassEmbeddingsInputDim) = ("text_time", 256, 2816)
+        return c
+    }
+
+    private var autoencoder: AutoencoderKL.Configuration {
+        var c = AutoencoderKL.Configuration()
+        c.blockOutChannels = [128, 256, 512, 512]
+        c.downBlockTypes = Array(repeating: "DownEncoderBlock2D", count: 4)
+        c.upBlockTypes = Array(repeating: "UpDecoderBlock2D", count: 4)
+        c.layersPerBlock = 2
+        if self == .sdxl { c.scalingFactor = 0.13025 }
+        return c
+    }
+}
+
+/// One thing that is asked of a full-size model, in a process of its own, so that its peak memory is its own.
+enum FullSizeJob: String, CaseIterable {
+    case load, encode, sample, train, decode
+
+    /// What the job does once the model is loaded; called for the warm-up and for each repetition.
+    func step(_ model: DiffusionModel, side: Int, recomputes: Bool) throws -> () -> Void {
+        var generator = TorchGenerator(seed: 0)
+        let cells = side / model.latentScale, text = withoutGradients { model.base.condition(["a photograph of a cat"]) }
+        let size = SizeConditioning(target: (side, side))
+        func noise() -> Tensor { .latentNoise([1, cells, cells, 4], generator: &generator) }
+        switch self {
+        case .load: return {}
+        case .encode: return { withoutGradients { _ = model.base.condition(["a photograph of a cat", "blurry"]) } }
+        case .decode:
+            let latents = noise()
+            return { withoutGradients { _ = model.autoencoder.decode(latents) } }
+        case .sample:
+            let cache = ContextCache(), x = noise()
+            return { withoutGradients { _ = model.predict(x, timesteps: [500], text: text, sizes: [size], cache: cache) } }
+        case .train:
+            let network = try AdapterNetwork(.init(.standard, .init(rank: 8, unet: .attention)), model: model.adaptable, generator: &generator)
+            network.attach()
+            model.unet.recomputes = recomputes
+            var optimizer = AdamW()
+            let x = noise(), target = noise()
+            return {
+                let loss = model.predict(x, timesteps: [500], text: text, sizes: [size]).meanSquaredError(target)
+                optimizer.step(network.parameters, gradients: gradients(of: loss, for: network.parameters.map(\.tensor)), learningRate: 1e-4)
+            }
+        }
+    }
+}
