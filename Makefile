@@ -7,7 +7,7 @@ NOTEBOOK := notebooks/01-first-lora.ipynb
 .PHONY: demo test lab install bench help clean
 
 demo: ## set everything up, run the first notebook from first cell to last, leave the pictures in out/
-	@.ci/setup system python build kernelspec
+	@.ci/setup system python build kernelspec vocabulary
 	@.venv/bin/python notebooks/execute.py $(NOTEBOOK) --out out --measure notebooks/data/popsicle-held-out-prompts.txt
 
 test: ## run all tests: Swift's, the kernel's over its sockets, the notebooks' in a browser
@@ -15,11 +15,11 @@ test: ## run all tests: Swift's, the kernel's over its sockets, the notebooks' i
 	@.ci/test
 
 lab: ## open JupyterLab on the notebooks
-	@.ci/setup system python build kernelspec
+	@.ci/setup system python build kernelspec vocabulary
 	@.venv/bin/jupyter lab --notebook-dir notebooks
 
 install: ## register the kernel for your user, so that any Jupyter of yours finds it
-	@.ci/setup system build
+	@.ci/setup system python build vocabulary
 	@$(LORALAB) install --user
 
 bench: ## time a training step of the small network, and the kernel beside ipykernel

@@ -1,11 +1,12 @@
 /// Reads the one pickle in a PyTorch checkpoint, and executes nothing: dictionaries, lists, numbers, texts and descriptions of tensors
-/// are built; every other thing that a pickle can name is refused by its name.
+/// are built. Of what trainers leave beside the weights (callbacks, NumPy numbers) nothing is made; every other thing that a pickle can
+/// name is refused by its name.
 ///
 /// Values refer to containers by number, so that neither a deep nor a circular pickle can exhaust the stack, and every value costs from
 /// a budget, so that a small file cannot ask for much memory. Opcodes: CPython's `pickletools`, protocols 2 to 5.
 struct PickleReader {
     /// What a pickle may name.
-    enum Global: Equatable { case orderedDictionary, rebuildTensor, rebuildParameter, storage(StoredType) }
+    enum Global: Equatable { case orderedDictionary, rebuildTensor, rebuildParameter, storage(StoredType), ignored }
 
     struct Storage { let type: StoredType, key: String, count: Int }
 
@@ -14,7 +15,7 @@ struct PickleReader {
 
     enum Value: Equatable {
         case none, bool(Bool), int(Int), float, text(String), mark
-        /// Bytes, sets and integers beyond 64 bits: they may be there, but nothing is made of them.
+        /// Bytes, sets, integers beyond 64 bits, objects of trainers: they may be there, but nothing is made of them.
         case ignored
         case global(Global)
         /// Numbers of places in `lists` (of tuples, too), `dictionaries`, `storages`, `tensors`.
@@ -113,7 +114,7 @@ struct PickleReader {
     private mutating func build() throws(CheckpointError) {
         _ = try pop()
         switch try top() {
-        case .dictionary, .tensor: break
+        case .dictionary, .tensor, .ignored: break
         default: throw malformed("state for something that has none")
         }
     }
@@ -152,11 +153,15 @@ struct PickleReader {
     }
 
     private mutating func append(_ items: [Value]) throws(CheckpointError) {
-        guard case .list(let index) = try top() else { throw malformed("items for something that is no list") }
-        lists[index] += items
+        switch try top() {
+        case .list(let index): lists[index] += items
+        case .ignored: break
+        default: throw malformed("items for something that is no list")
+        }
     }
 
     private mutating func setItems(_ items: [Value]) throws(CheckpointError) {
+        if try top() == .ignored { return }
         guard items.count % 2 == 0, case .dictionary(let index) = try top() else { throw malformed("entries for something that is no dictionary") }
         for place in stride(from: 0, to: items.count, by: 2) {
             guard case .text(let key) = items[place] else { continue }
@@ -172,6 +177,14 @@ struct PickleReader {
         "ShortStorage": .i16, "CharStorage": .i8, "ByteStorage": .u8, "BoolStorage": .bool,
     ]
 
+    /// Python modules whose objects trainers leave beside the weights (Lightning's callbacks and settings, NumPy's numbers).
+    private static let ignoredModules: Set<Substring> = ["pytorch_lightning", "lightning", "lightning_fabric", "omegaconf", "numpy"]
+    private static let ignoredNames: Set<String> = [
+        "_codecs.encode", "collections.defaultdict", "torch.Size", "torch.device", "builtins.set", "builtins.dict", "builtins.list", "builtins.int",
+        "__builtin__.set", "__builtin__.dict", "__builtin__.list", "__builtin__.int", "copy_reg._reconstructor", "copyreg._reconstructor",
+        "builtins.object", "__builtin__.object", "pathlib.PosixPath", "typing.Any",
+    ]
+
     private func global(_ module: String, _ name: String) throws(CheckpointError) -> Global {
         switch (module, name) {
         case ("collections", "OrderedDict"): return .orderedDictionary
@@ -179,6 +192,7 @@ struct PickleReader {
         case ("torch._utils", "_rebuild_parameter"): return .rebuildParameter
         default:
             if module == "torch", let type = Self.storageTypes[name] { return .storage(type) }
+            if Self.ignoredModules.contains(module.prefix { $0 != "." }) || Self.ignoredNames.contains("\(module).\(name)") { return .ignored }
             throw .forbiddenPickle("\(module).\(name)", file: file)
         }
     }
@@ -201,8 +215,13 @@ struct PickleReader {
 
     private mutating func call() throws(CheckpointError) {
         let arguments = try items(try pop())
-        guard case .global(let function) = try pop() else { throw malformed("a call of something that is no function") }
+        let called = try pop()
+        guard case .global(let function) = called else {
+            guard called == .ignored else { throw malformed("a call of something that is no function") }
+            return try push(.ignored)
+        }
         switch function {
+        case .ignored: try push(.ignored)
         case .orderedDictionary:
             try push(try newDictionary())
             for pair in try arguments.first.map(items) ?? [] { try setItems(try items(pair)) }

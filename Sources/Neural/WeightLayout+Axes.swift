@@ -27,13 +27,12 @@ extension Tensor {
             return detached().reshaped(shape)
         }
         return withUnsafeBytes { source in
-            let target = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 64)
-            defer { target.deallocate() }
-            switch dtype {
-            case .float32: swapAxes(source.bindMemory(to: UInt32.self), target.bindMemory(to: UInt32.self), first, second)
-            case .float16, .bfloat16: swapAxes(source.bindMemory(to: UInt16.self), target.bindMemory(to: UInt16.self), first, second)
+            Tensor(shape: shape, dtype: dtype) { target in
+                switch dtype {
+                case .float32: swapAxes(source.bindMemory(to: UInt32.self), target.bindMemory(to: UInt32.self), first, second)
+                case .float16, .bfloat16: swapAxes(source.bindMemory(to: UInt16.self), target.bindMemory(to: UInt16.self), first, second)
+                }
             }
-            return Tensor(shape: shape, dtype: dtype, bytes: UnsafeRawBufferPointer(target))
         }
     }
 }

@@ -42,12 +42,18 @@ extension Tensor {
         try fill(UnsafeMutableBufferPointer(start: floats, count: count))
     }
 
+    /// A tensor of any type whose memory `fill` writes; it must write every byte.
+    public init(shape: [Int], dtype: DType, fill: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
+        let size = shape.product * dtype.byteSize
+        self.init(shape: shape, dtype: dtype, storage: Storage(byteCount: size))
+        try fill(UnsafeMutableRawBufferPointer(start: storage.pointer, count: size))
+    }
+
     /// Copies `bytes`, elements of type `dtype` in native byte order.
     public init(shape: [Int], dtype: DType, bytes: UnsafeRawBufferPointer) {
         let size = shape.product * dtype.byteSize
         require(bytes.count == size, "Tensor: \(bytes.count) bytes do not fill \(shape) of \(dtype), \(size) bytes")
-        self.init(shape: shape, dtype: dtype, storage: Storage(byteCount: size))
-        if size > 0 { storage.pointer.copyMemory(from: bytes.baseAddress!, byteCount: size) }
+        self.init(shape: shape, dtype: dtype) { $0.copyMemory(from: bytes) }
     }
 
     /// Elements where they lie, in memory that `owner` keeps as long as it lives; nothing is copied and nothing is ever written there.

@@ -64,10 +64,6 @@ public struct ImageGenerator {
     /// Characters of a prompt at most: some seven rows of the text encoder.
     public static let maximumCharacters = 2000
 
-    /// Latents with a side above this are decoded in tiles of that one: cells of 8 pixels for Stable Diffusion. A whole picture of
-    /// 1024 pixels takes some 3 GB for its intermediate values.
-    private static let wholeDecodingSide = 160, decodingTile = 96
-
     public init(_ model: DiffusionModel) { self.model = model }
 
     /// - Parameters:
@@ -123,6 +119,19 @@ public struct ImageGenerator {
         }
     }
 
+    /// Side of the tiles in which latents are decoded, cells: that of the whole picture, unless its intermediate values would take more
+    /// than half of the memory that can be had. A picture of 1024 pixels takes 6 GB (measured), of which a pixel takes its share.
+    private func decodingTile(_ shape: [Int]) -> Int {
+        let whole = max(8, shape[1], shape[2])
+        let widest = Double(model.autoencoder.configuration.blockOutChannels.prefix(2).max() ?? 0)
+        let needed = Self.decodingFloats * 4 * widest * Double(shape[1] * shape[2] * model.latentScale * model.latentScale)
+        guard let available = SystemMemory.available, needed > Double(available) / 2 else { return whole }
+        return min(whole, max(8, Int((Double(available) / 2 / needed).squareRoot() * Double(whole)), 64))
+    }
+
+    /// Floats for each pixel and channel of the widest map at full size.
+    private static let decodingFloats = 6.0
+
     /// States of the negative prompts, if they count, and of the prompts: `[2B, T, D]` or `[B, T, D]`.
     private func textStates(_ prompts: [SamplePrompt], isGuided: Bool, clipSkip: Int?) -> TextStates {
         let texts = (isGuided ? prompts.map(\.negative) : []) + prompts.map(\.text)
@@ -134,8 +143,7 @@ public struct ImageGenerator {
     }
 
     private func decode(_ latents: Tensor, prompt: SamplePrompt) throws -> Pixels {
-        let cells = max(latents.shape[1], latents.shape[2]), tile = cells > Self.wholeDecodingSide ? Self.decodingTile : cells
-        let decoded = withoutGradients { model.autoencoder.decode(latents * (1 / model.scalingFactor), tileSide: max(8, tile)) }
+        let decoded = withoutGradients { model.autoencoder.decode(latents * (1 / model.scalingFactor), tileSide: decodingTile(latents.shape)) }
         return try decoded.withUnsafeFloats { values in
             guard values.allSatisfy(\.isFinite) else { throw GenerationError.notFinite(prompt: prompt.text) }
             return Pixels(width: decoded.shape[2], height: decoded.shape[1], floats: values)

@@ -10,6 +10,8 @@ public enum TrainingError: Error, Equatable, Sendable {
     case contradiction(String, wayOut: String)
     /// A bucket whose sides the model cannot take.
     case bucketDoesNotFit(PixelSize, multiple: Int)
+    /// The run would take more memory than there is, bytes; `waysOut` are changes, each with those before it, and what it takes then.
+    case doesNotFit(needed: Int, available: Int, waysOut: [String])
     /// An adapter of another type than the present one was asked for.
     case networkIsFixed(present: String, asked: String)
     /// A number that is not finite appeared; the adapter is as it was before that step.
@@ -26,6 +28,8 @@ extension TrainingError: CustomStringConvertible {
         case .invalidSetting(let setting, let value, let allowed, let nearest): "\(setting) = \(value): allowed is \(allowed); the nearest is \(nearest)"
         case .contradiction(let what, _): what
         case .bucketDoesNotFit(let size, let multiple): "a bucket of \(size) pixels does not fit the model: sides must be multiples of \(multiple)"
+        case .doesNotFit(let needed, let available, _):
+            "a step would take about \(Self.gibibytes(needed)) GiB of memory, and \(Self.gibibytes(available)) GiB can be had"
         case .networkIsFixed(let present, let asked): "the adapter in training is a \(present); it cannot become a \(asked)"
         case .notFinite(let what, let step): "\(what) is not a finite number in step \(step); training has stopped, and the adapter is as it was before that step"
         case .invalidState(let file, let reason): "\(file) is no training state to continue from: \(reason)"
@@ -33,12 +37,15 @@ extension TrainingError: CustomStringConvertible {
         }
     }
 
+    private static func gibibytes(_ bytes: Int) -> Double { (Double(bytes) / Double(1 << 30) * 10).rounded() / 10 }
+
     /// What the user can do about it.
     public var wayOut: String {
         switch self {
         case .invalidSetting: "Give a value inside the range."
         case .contradiction(_, let wayOut): wayOut
         case .bucketDoesNotFit(_, let multiple): "Choose a resolution and a bucket step that are multiples of \(multiple)."
+        case .doesNotFit(_, _, let waysOut): waysOut.isEmpty ? "Close other programs, or use a smaller model." : "Try, one after the other: \(waysOut.joined(separator: ", "))."
         case .networkIsFixed: "Start a new one: %train --fresh."
         case .notFinite: "Lower the learning rate (a tenth of it is a good try) and go on from the last saved epoch."
         case .invalidState: "Start a new run, or name another state file."

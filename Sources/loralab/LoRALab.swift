@@ -11,6 +11,6 @@ struct LoRALab: ParsableCommand {
         abstract: "A Jupyter kernel for training LoRA models of Stable Diffusion.",
         version: "LoRALab \(version)",
         subcommands: [
-            KernelCommand.self, InstallCommand.self, UninstallCommand.self, DoctorCommand.self, BenchCommand.self, ForgeCommand.self, StyleCommand.self,
+            KernelCommand.self, InstallCommand.self, UninstallCommand.self, DoctorCommand.self, FetchVocabularyCommand.self, BenchCommand.self, ForgeCommand.self, StyleCommand.self,
         ])
 }

@@ -42,6 +42,13 @@ import Testing
         #expect(tail.array == Array(big.array[(64 * 256)...]))
     }
 
+    @Test("what a trainer leaves beside the weights is passed over")
+    func trainerState() throws {
+        let file = try TorchFile(path: fixture("trainer.ckpt"))
+        #expect(file.keys == ["single"] && file.numbers["global_step"] == 7)
+        #expect(try file.tensor("single").count == 2)
+    }
+
     @Test("a pickle that names a command is refused by that name, and nothing is run")
     func hostile() throws {
         let error = #expect(throws: CheckpointError.self) { try TorchFile(path: fixture("hostile.ckpt")) }
@@ -88,7 +95,7 @@ import Testing
     }
 
     /// Bytes changed, inserted, removed and exchanged at random: a mistake in the reader would end the process.
-    @Test("three hundred damaged checkpoints give an error or sound tensors", arguments: ["flat.pt", "legacy.ckpt", "hostile.ckpt"])
+    @Test("three hundred damaged checkpoints give an error or sound tensors", arguments: ["flat.pt", "legacy.ckpt", "hostile.ckpt", "trainer.ckpt"])
     func fuzzed(name: String) throws {
         let whole = try bytes(fixture(name)), pickle = 64..<1100
         var generator = TorchGenerator(seed: 7), refused = 0

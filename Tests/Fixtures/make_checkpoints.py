@@ -8,7 +8,9 @@ import json
 import os
 import pathlib
 import sys
+import types
 
+import numpy
 import torch
 from safetensors.torch import save, save_file
 
@@ -44,6 +46,18 @@ class Command:
         return os.system, ("true",)
 
 
+def trainer_state():
+    """What Lightning leaves beside the weights: callbacks by class, NumPy numbers, objects with a state."""
+    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    callback = type("ModelCheckpoint", (), {"__module__": module.__name__})
+    module.ModelCheckpoint = callback
+    for name in ("pytorch_lightning", "pytorch_lightning.callbacks", module.__name__):
+        sys.modules.setdefault(name, module)
+    state = callback()
+    state.best = {"score": numpy.float64(0.25), "paths": ["a", "b"]}
+    return {"callbacks": {callback: {"monitor": "val", "best": numpy.array([1.5, 2.0])}, "object": state}, "hyper_parameters": collections.defaultdict(list, a=[1])}
+
+
 def torch_files():
     """Checkpoints as training programs leave them, and two that must not be opened."""
     big = ramp(96, 256).half()
@@ -56,6 +70,7 @@ def torch_files():
                OUT / "nested.ckpt")
     small = {k: v for k, v in values.items() if not k.startswith("big")}
     torch.save(small, OUT / "flat.pt")
+    torch.save({"state_dict": {"single": ramp(2)}, "global_step": 7, **trainer_state()}, OUT / "trainer.ckpt")
     torch.save({"state_dict": {"single": ramp(2)}, "hook": Command()}, OUT / "hostile.ckpt")
     torch.save(small, OUT / "legacy.ckpt", _use_new_zipfile_serialization=False)
     (OUT / "torch.json").write_text(json.dumps(expected({k: v.detach() for k, v in small.items()})))

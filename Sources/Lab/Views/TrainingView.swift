@@ -2,6 +2,7 @@ import Dispatch
 import Imaging
 import Kernel
 import Plotting
+import TensorCore
 import Training
 
 /// What a run shows below its cell while it goes on: a progress line, the loss plot, the samples; each in one place, replaced as it changes.
@@ -58,7 +59,7 @@ final class TrainingView {
         line.loss = Double(report.averageLoss)
         line.learningRate = max(report.unetLearningRate, report.textEncoderLearningRate)
         line.stepsPerSecond = Double(report.stepInRun - start.step) / max(seconds, 1e-9)
-        line.memoryMiB = ProcessMemory.residentMiB
+        line.memoryMiB = SystemMemory.resident >> 20
         self.line = line
         progress.show { DisplayData(plain: line.text) }
         try plot.show(figure)

@@ -78,10 +78,8 @@ extension BaseModel {
 
     private static func vocabularyFolder(for path: String, _ options: LoadOptions) throws(ModelFileError) -> String {
         let beside = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-        let environment = ProcessInfo.processInfo.environment
-        let data = environment["XDG_DATA_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? NSHomeDirectory() + "/.local/share"
         let places = options.tokenizer.map { [$0] }
-            ?? [options.configuration.map { $0 + "/tokenizer" }, beside + "/tokenizer", beside, data + "/loralab/clip"].compactMap { $0 }
+            ?? [options.configuration.map { $0 + "/tokenizer" }, beside + "/tokenizer", beside, CLIPVocabulary.folder].compactMap { $0 }
         for place in places where vocabularyFiles.allSatisfy({ FileManager.default.fileExists(atPath: "\(place)/\($0)") }) { return place }
         throw .noTokenizer(file: path, lookedIn: places)
     }

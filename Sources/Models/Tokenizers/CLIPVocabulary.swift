@@ -20,6 +20,12 @@ public struct CLIPVocabulary {
         self.init(merges: lines.map { ($0[0], $0[1]) })
     }
 
+    /// Where `loralab fetch-vocabulary` puts it, for models that come without their tokenizer.
+    public static var folder: String {
+        let data = ProcessInfo.processInfo.environment["XDG_DATA_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? NSHomeDirectory() + "/.local/share"
+        return data + "/loralab/clip"
+    }
+
     /// 49,408 tokens in all.
     private static let publishedMerges = 49_408 - 2 * 256 - 2
 

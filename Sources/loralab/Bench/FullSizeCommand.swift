@@ -49,10 +49,10 @@ struct FullSizeCommand: ParsableCommand {
         if let threads { Engine.setThreads(threads) }
         let side = size ?? family.side, start = DispatchTime.now().uptimeNanoseconds
         let base = try BaseModel.load(path: path)
-        let loading = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9, loadPeak = ProcessMemory.peakMiB
+        let loading = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9, loadPeak = SystemMemory.peak >> 20
         let model = DiffusionModel(base, schedule: NoiseSchedule(try SchedulerConfiguration(json: base.schedulerConfiguration)), name: family.rawValue)
         let facts: [String: Any] = [
-            "family": family.rawValue, "size": side, "load_s": (loading * 100).rounded() / 100, "load_peak_mb": Int(loadPeak), "weights_mb": base.sizes.reduce(0) { $0 + $1.bytes } >> 20,
+            "family": family.rawValue, "size": side, "load_s": (loading * 100).rounded() / 100, "load_peak_mb": loadPeak, "weights_mb": base.sizes.reduce(0) { $0 + $1.bytes } >> 20,
             "checkpoint": checkpoint,
         ]
         let step = try job.step(model, side: side, recomputes: checkpoint)
@@ -60,7 +60,7 @@ struct FullSizeCommand: ParsableCommand {
         if json {
             print(String(decoding: try JSONSerialization.data(withJSONObject: report, options: [.sortedKeys]), as: UTF8.self))
         } else if job == .load {
-            print("\(family.rawValue) load: \(facts["load_s"] ?? "?") s, peak \(Int(loadPeak)) MiB for \(facts["weights_mb"] ?? "?") MiB of weights")
+            print("\(family.rawValue) load: \(facts["load_s"] ?? "?") s, peak \(loadPeak) MiB for \(facts["weights_mb"] ?? "?") MiB of weights")
         } else {
             print("\(family.rawValue) \(job.rawValue) at \(side) pixels\(checkpoint && job == .train ? ", recomputing" : ""): \(report["median_ms"] ?? "?") ms, peak \(report["peak_rss_mb"] ?? "?") MiB, \(Engine.threads) threads")
         }

@@ -16,7 +16,7 @@ struct Measurement {
     /// Runs `step` and returns the object.
     func run(_ step: () throws -> Void) rethrows -> [String: Any] {
         for _ in 0..<warmUps { try step() }
-        let before = ProcessMemory.residentMiB
+        let before = SystemMemory.resident >> 20
         var times: [Double] = [], references: [Double] = []
         let start = Ticks.now
         for _ in 0..<repetitions {
@@ -30,7 +30,7 @@ struct Measurement {
             "peer": "loralab \(LoRALab.version)", "job": job, "threads": Engine.threads, "dtype": "fp32", "reps": repetitions,
             "median_ms": median(sorted), "min_ms": sorted[0], "max_ms": sorted[sorted.count - 1],
             "times_ms": times.prefix(12).map { rounded($0, 10) }, "ref_gflops": references.prefix(12).map { Int($0.rounded()) },
-            "rss_before_mb": Int(before), "peak_rss_mb": Int(ProcessMemory.peakMiB),
+            "rss_before_mb": before, "peak_rss_mb": SystemMemory.peak >> 20,
             "cores_used": use.own, "other_cores_busy": use.others, "steal": use.stolen,
         ]
         for key in ["median_ms", "min_ms", "max_ms"] { report[key] = rounded(report[key] as? Double ?? 0, 1000) }
@@ -55,18 +55,6 @@ struct Measurement {
         let n = 1024, ones = Tensor.ones([n, n])
         let best = (0..<4).map { _ in milliseconds { _ = ones.matmul(ones) } }.min() ?? .infinity
         return 2e-6 * Double(n * n * n) / best
-    }
-}
-
-/// This process as /proc sees it.
-enum ProcessMemory {
-    static var residentMiB: Double { field("VmRSS:") }
-    static var peakMiB: Double { field("VmHWM:") }
-
-    private static func field(_ name: String) -> Double {
-        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-        let line = status.split(separator: "\n").first { $0.hasPrefix(name) }
-        return line.flatMap { $0.split(whereSeparator: \.isWhitespace).dropFirst().first }.flatMap { Double($0) }.map { $0 / 1024 } ?? 0
     }
 }
 
