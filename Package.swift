@@ -73,9 +73,9 @@ let package = Package(
             resources: [.copy("kernelspec")]),
 
         // Tests: a folder per target.
-        .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints"], path: "Tests/TestSupport"),
+        .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints", "Neural"], path: "Tests/TestSupport"),
         test("CCompute"), test("TensorCore", "CCompute"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
         test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints", "TensorCore", "Imaging"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),
         test("Datasets", "Imaging", "TensorCore"), test("Training", "Models", "Datasets", "Imaging", "Adapters", "Diffusion", "Neural", "Checkpoints"), test("Records"), test("JupyterWire"),
-        test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging", "Datasets"), test("Forge", "Scenes", "Models"),
+        test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging", "Datasets", "Models"), test("Forge", "Scenes", "Models"),
     ])

@@ -37,7 +37,7 @@ public struct LoadedModel: Sendable {
 
     private static func checkLayout(_ path: String) throws(LabError) {
         var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { throw .notReadable(path: path, reason: "there is no such file or folder") }
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { throw .notReadable(path: path, reason: "there is no such folder or file") }
         guard !isFolder.boolValue || FileManager.default.fileExists(atPath: "\(path)/model_index.json") else {
             throw .invalid(
                 "\(path) has no model_index.json, so it is no model in diffusers' layout",

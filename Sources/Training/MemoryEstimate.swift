@@ -59,11 +59,11 @@ extension Trainer {
             trainsText: c.effectiveTextEncoderRate > 0)
     }
 
-    /// - Parameter available: bytes that the process can still get; nil leaves it unchecked.
+    /// - Parameter limit: bytes that the whole process may take; nil leaves it unchecked.
     /// - Throws: `TrainingError.doesNotFit` with what would make the run fit.
-    func requireMemory(available: Int?) throws(TrainingError) {
-        guard let available else { return }
-        let limit = available + SystemMemory.resident, needed = estimate(configuration).total
+    public func requireMemory(within limit: Int?) throws(TrainingError) {
+        guard let limit else { return }
+        let needed = estimate(configuration).total
         guard needed > limit else { return }
         throw .doesNotFit(needed: needed, available: limit, waysOut: waysOut(limit))
     }

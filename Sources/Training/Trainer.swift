@@ -104,7 +104,7 @@ public final class Trainer {
     public func train(shouldStop: () -> Bool = { false }, _ event: (TrainingEvent) -> Void) throws -> Bool {
         let clock = ContinuousClock(), start = clock.now
         network.attach()
-        try requireMemory(available: SystemMemory.available)
+        try requireMemory(within: SystemMemory.available.map { $0 + SystemMemory.resident })
         model.unet.recomputes = configuration.recomputes
         guard try prepare(shouldStop: shouldStop, event) else { return try stop(since: start, clock, event) }
         event(.started(plan()))

@@ -4,6 +4,7 @@ import Foundation
 import Models
 import Neural
 import TensorCore
+import TestSupport
 
 /// The base model of `make_adapters.py`, read from its fixture.
 struct TinyModel {
@@ -81,22 +82,6 @@ struct TinyXL {
             ]
             let added = AddedConditions(pooled: second.pooled, sizes: sizes)
             return unet(latents, timesteps: [3, 741], context: Tensor.concatenated([first.states, second.states], axis: 2), added: added)
-        }
-    }
-}
-
-/// Weights as `Tests/Fixtures/formula.py` makes them.
-final class FormulaWeights: WeightSource {
-    let location = "weights by formula"
-    let keys: [String] = []
-    func contains(_ key: String) -> Bool { true }
-
-    func tensor(_ key: String, shape: [Int]) throws(CheckpointError) -> Tensor {
-        let isMatrix = shape.count > 1, offset: Float = !isMatrix && key.hasSuffix("weight") ? 1 : 0
-        let scale = isMatrix ? (3 / Float(shape.dropFirst().reduce(1, *))).squareRoot() : offset == 1 ? 0.2 : 0.1
-        let stream = CounterStream(seed: 0, key: key)
-        return Tensor(shape: shape) { values in
-            for i in values.indices { values[i] = (2 * stream.uniform(at: i) - 1) * scale + offset }
         }
     }
 }

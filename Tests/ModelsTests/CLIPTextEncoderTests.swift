@@ -3,6 +3,7 @@ import Foundation
 import Models
 import Neural
 import TensorCore
+import TestSupport
 import Testing
 
 @Suite struct CLIPTextEncoderTests {

@@ -7,41 +7,13 @@ import TensorCore
 import TestSupport
 import Testing
 
-/// Base models in one file: written here by the formula over the ORIGINAL keys, as `make_models.py` gave them to diffusers' own
-/// conversion.
+/// Base models in one file.
 @Suite struct OriginalFileTests {
-    static let vocabulary = BaseModelTests.fixtures.appending(path: "tokenizers/clip").path
     static let families: [(name: String, family: BaseModel.Family)] = [("original_sd1", .sd1), ("original_sd2", .sd2), ("original_sdxl", .sdxl)]
-
-    struct Record: Decodable { let prompts: [String], keys: [String: [Int]] }
-
-    static func record(_ name: String) throws -> Record {
-        try JSONDecoder().decode(Record.self, from: Data(contentsOf: BaseModelTests.fixtures.appending(path: "models/\(name).json")))
-    }
-
-    /// Calls `body` with a file's path and a folder beside it that is removed afterwards.
-    static func withFile(
-        _ name: String, dtype: DType? = nil, change: (inout [String: Tensor]) -> Void = { _ in }, _ body: (String) throws -> Void
-    ) throws {
-        let source = FormulaWeights()
-        var tensors: [String: Tensor] = [:]
-        for (key, shape) in try record(name).keys { tensors[key] = try source.tensor(key, shape: shape) }
-        change(&tensors)
-        try write(tensors, dtype: dtype, body)
-    }
-
-    static func write(_ tensors: [String: Tensor], dtype: DType? = nil, _ body: (String) throws -> Void) throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "original-\(UUID())")
-        defer { try? FileManager.default.removeItem(at: folder) }
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let path = folder.appending(path: "model.safetensors").path
-        try SafetensorsWriter.write(tensors.map { ($0.key, $0.value) }, to: path, dtype: dtype)
-        try body(path)
-    }
 
     static func expectAgreement(_ model: BaseModel, _ name: String, tolerance: Float = modelTolerance) throws {
         let golden = try SafetensorsFile(path: BaseModelTests.fixtures.appending(path: "models/\(name).safetensors").path)
-        let states = model.condition(try record(name).prompts), (context, pooled) = (states.context, states.pooled)
+        let states = model.condition(try OriginalModel.record(name).prompts), (context, pooled) = (states.context, states.pooled)
         #expect(relativeError(context, try golden.tensor("states")) < tolerance)
         if let pooled { #expect(relativeError(pooled, try golden.tensor("pooled")) < tolerance) }
         let denoised = try golden.tensor("denoised")
@@ -60,8 +32,8 @@ import Testing
 
     @Test("a single file computes what diffusers computes from it, in every family and precision", arguments: families, precisions)
     func agrees(_ item: (name: String, family: BaseModel.Family), _ stored: (dtype: DType, tolerance: Float)) throws {
-        try Self.withFile(item.name, dtype: stored.dtype) { path in
-            let model = try BaseModel.load(path: path, options: .init(tokenizer: Self.vocabulary))
+        try OriginalModel.withFile(item.name, dtype: stored.dtype) { path in
+            let model = try BaseModel.load(path: path, options: .init(tokenizer: OriginalModel.vocabulary))
             #expect(model.family == item.family && model.zerosForEmptyPrompt == (item.family == .sdxl))
             #expect(model.scalingFactor == (item.family == .sdxl ? 0.13025 : 0.18215))
             try Self.expectAgreement(model, item.name, tolerance: stored.tolerance)
@@ -70,18 +42,18 @@ import Testing
 
     @Test("a PyTorch checkpoint of the same tensors is the same model", arguments: families)
     func torch(_ item: (name: String, family: BaseModel.Family)) throws {
-        try Self.withFile(item.name) { path in
+        try OriginalModel.withFile(item.name) { path in
             let file = try SafetensorsFile(path: path), checkpoint = String(path.dropLast("model.safetensors".count)) + "model.ckpt"
             try Data(try TorchArchive(file).bytes).write(to: URL(fileURLWithPath: checkpoint))
-            try Self.expectAgreement(BaseModel.load(path: checkpoint, options: .init(tokenizer: Self.vocabulary)), item.name)
+            try Self.expectAgreement(BaseModel.load(path: checkpoint, options: .init(tokenizer: OriginalModel.vocabulary)), item.name)
         }
     }
 
     @Test("written as a diffusers folder and read again it is the same", arguments: families)
     func asFolder(_ item: (name: String, family: BaseModel.Family)) throws {
-        try Self.withFile(item.name) { path in
+        try OriginalModel.withFile(item.name) { path in
             let folder = String(path.dropLast("model.safetensors".count)) + "folder"
-            try BaseModel.load(path: path, options: .init(tokenizer: Self.vocabulary)).write(to: folder, tokenizer: Self.vocabulary)
+            try BaseModel.load(path: path, options: .init(tokenizer: OriginalModel.vocabulary)).write(to: folder, tokenizer: OriginalModel.vocabulary)
             guard item.family == .sd1 else {                             // their padding stands in the tokenizer's configuration
                 let padded = #"{"pad_token": "!", "model_max_length": 77}"#
                 let last = item.family == .sdxl ? "tokenizer_2" : "tokenizer"
@@ -95,7 +67,7 @@ import Testing
 
     @Test("averaged weights, tables of the schedule and counters beside the weights change nothing")
     func extras() throws {
-        try Self.withFile("original_sd1", change: { tensors in
+        try OriginalModel.withFile("original_sd1", change: { tensors in
             for key in ["model_ema.diffusion_modelconv", "betas", "alphas_cumprod_prev", "sqrt_recip_alphas_cumprod", "posterior_variance", "global_step",
                 "cond_stage_model.transformer.text_model.embeddings.position_ids", "cond_stage_model.logit_scale", "first_stage_model.loss.logvar"] {
                 tensors[key] = Tensor.zeros([3])
@@ -107,7 +79,7 @@ import Testing
                 tensors[key.replacingOccurrences(of: "text_model.", with: "")] = tensors.removeValue(forKey: key)
             }
         }) { path in
-            try Self.expectAgreement(BaseModel.load(path: path, options: .init(tokenizer: Self.vocabulary)), "original_sd1")
+            try Self.expectAgreement(BaseModel.load(path: path, options: .init(tokenizer: OriginalModel.vocabulary)), "original_sd1")
         }
     }
 
@@ -116,8 +88,8 @@ import Testing
         "model.diffusion_model.middle_block.1.extra.weight",
     ])
     func unknownKey(_ key: String) throws {
-        try Self.withFile("original_sd1", change: { $0[key] = Tensor.zeros([3]) }) { path in
-            let error = #expect(throws: CheckpointError.self) { try BaseModel.load(path: path, options: .init(tokenizer: Self.vocabulary)) }
+        try OriginalModel.withFile("original_sd1", change: { $0[key] = Tensor.zeros([3]) }) { path in
+            let error = #expect(throws: CheckpointError.self) { try BaseModel.load(path: path, options: .init(tokenizer: OriginalModel.vocabulary)) }
             guard case .unusedKeys(let keys, _)? = error else { return #expect(Bool(false), "\(String(describing: error))") }
             #expect(keys.count == 1 && key.hasSuffix(keys[0].split(separator: ".").suffix(2).joined(separator: ".")))
         }
@@ -126,8 +98,8 @@ import Testing
     @Test("a missing tensor is named")
     func missingKey() throws {
         let key = "model.diffusion_model.middle_block.2.in_layers.2.bias"
-        try Self.withFile("original_sd1", change: { $0[key] = nil }) { path in
-            #expect(throws: CheckpointError.self) { try BaseModel.load(path: path, options: .init(tokenizer: Self.vocabulary)) }
+        try OriginalModel.withFile("original_sd1", change: { $0[key] = nil }) { path in
+            #expect(throws: CheckpointError.self) { try BaseModel.load(path: path, options: .init(tokenizer: OriginalModel.vocabulary)) }
         }
     }
 
@@ -135,8 +107,8 @@ import Testing
     func schedulers() throws {
         func scheduler(_ name: String, _ prediction: Prediction? = nil, mark: String? = nil) throws -> (values: [String: Any], notes: [String]) {
             var result: ([String: Any], [String]) = ([:], [])
-            try Self.withFile(name, change: { if let mark { $0[mark] = Tensor.zeros([0]) } }) { path in
-                let model = try BaseModel.load(path: path, options: .init(tokenizer: Self.vocabulary, prediction: prediction))
+            try OriginalModel.withFile(name, change: { if let mark { $0[mark] = Tensor.zeros([0]) } }) { path in
+                let model = try BaseModel.load(path: path, options: .init(tokenizer: OriginalModel.vocabulary, prediction: prediction))
                 result = (try #require(JSONSerialization.jsonObject(with: model.schedulerConfiguration) as? [String: Any]), model.notes)
             }
             return result
@@ -155,11 +127,11 @@ import Testing
 
     @Test("the tokenizer is looked for beside the file; without one the error names the command")
     func tokenizers() throws {
-        try Self.withFile("original_sd1") { path in
+        try OriginalModel.withFile("original_sd1") { path in
             let missing = #expect(throws: ModelFileError.self) { try BaseModel.load(path: path, options: .init(tokenizer: "/nowhere")) }
             #expect(missing?.wayOut.contains("loralab fetch-vocabulary") == true)
             let folder = String(path.dropLast("/model.safetensors".count))
-            try FileManager.default.copyItem(atPath: Self.vocabulary, toPath: folder + "/tokenizer")
+            try FileManager.default.copyItem(atPath: OriginalModel.vocabulary, toPath: folder + "/tokenizer")
             try Self.expectAgreement(BaseModel.load(path: path), "original_sd1")
         }
     }
@@ -167,8 +139,8 @@ import Testing
     @Test("progress goes from nothing to everything and names each part")
     func progress() throws {
         let seen = Mutex<[(Double, String)]>([])
-        try Self.withFile("original_sdxl") { path in
-            _ = try BaseModel.load(path: path, options: .init(tokenizer: Self.vocabulary) { fraction, part in seen.withLock { $0.append((fraction, part)) } })
+        try OriginalModel.withFile("original_sdxl") { path in
+            _ = try BaseModel.load(path: path, options: .init(tokenizer: OriginalModel.vocabulary) { fraction, part in seen.withLock { $0.append((fraction, part)) } })
         }
         let events = seen.withLock { $0 }
         #expect(zip(events, events.dropFirst()).allSatisfy { $0.0 <= $1.0 } && events.last?.0 == 1)
@@ -179,10 +151,10 @@ import Testing
 
     @Test("another autoencoder is read from a folder, from diffusers' names and from the original ones, with and without prefix")
     func autoencoders() throws {
-        try Self.withFile("original_sd1") { path in
+        try OriginalModel.withFile("original_sd1") { path in
             let folder = String(path.dropLast("/model.safetensors".count))
-            let model = try BaseModel.load(path: path, options: .init(tokenizer: Self.vocabulary))
-            try model.write(to: folder + "/folder", tokenizer: Self.vocabulary)
+            let model = try BaseModel.load(path: path, options: .init(tokenizer: OriginalModel.vocabulary))
+            try model.write(to: folder + "/folder", tokenizer: OriginalModel.vocabulary)
             let file = try SafetensorsFile(path: path), prefix = "first_stage_model."
             let own = try file.keys.filter { $0.hasPrefix(prefix) }.map { ($0, try file.tensor($0)) }
             try SafetensorsWriter.write(own.map { ($0.0, $0.1) }, to: folder + "/prefixed.safetensors")
@@ -190,11 +162,11 @@ import Testing
             let rest = try file.keys.filter { !$0.hasPrefix(prefix) }.map { ($0, try file.tensor($0)) }
             try SafetensorsWriter.write(rest.map { ($0.0, $0.1) }, to: folder + "/without.safetensors")
 
-            let missing = #expect(throws: ModelFileError.self) { try BaseModel.load(path: folder + "/without.safetensors", options: .init(tokenizer: Self.vocabulary)) }
+            let missing = #expect(throws: ModelFileError.self) { try BaseModel.load(path: folder + "/without.safetensors", options: .init(tokenizer: OriginalModel.vocabulary)) }
             #expect(missing?.description.contains("autoencoder") == true && missing?.wayOut.contains("--vae") == true)
             for vae in ["folder/vae", "folder/vae/diffusion_pytorch_model.safetensors", "prefixed.safetensors", "bare.safetensors", "model.safetensors"] {
                 for base in ["without.safetensors", "folder"] {
-                    let options = BaseModel.LoadOptions(vae: "\(folder)/\(vae)", tokenizer: Self.vocabulary)
+                    let options = BaseModel.LoadOptions(vae: "\(folder)/\(vae)", tokenizer: OriginalModel.vocabulary)
                     try Self.expectAgreement(BaseModel.load(path: "\(folder)/\(base)", options: options), "original_sd1")
                 }
             }
@@ -222,7 +194,7 @@ import Testing
     ]
     @Test("a file that is something else is called by its name, with the way out", arguments: others)
     func something(_ item: (keys: [String: [Int]], name: String)) throws {
-        try Self.write(item.keys.mapValues(Tensor.zeros)) { path in
+        try OriginalModel.write(item.keys.mapValues(Tensor.zeros)) { path in
             let error = #expect(throws: ModelFileError.self) { try BaseModel.load(path: path) }
             #expect(error?.description.contains(item.name) == true, "\(String(describing: error))")
             #expect(error?.wayOut.isEmpty == false)
@@ -233,7 +205,7 @@ import Testing
         ("GGUF\u{3}.........", "GGUF"), ("version https://git-lfs.github.com/spec/v1\n", "Git LFS"), ("<!DOCTYPE html><html>", "HTML"), ("PK\u{3}\u{4}half", "cut short"),
     ])
     func noWeights(_ item: (content: String, name: String)) throws {
-        try Self.write(["a": Tensor.zeros([1])]) { path in
+        try OriginalModel.write(["a": Tensor.zeros([1])]) { path in
             try Data(item.content.utf8).write(to: URL(fileURLWithPath: path))
             let error = #expect(throws: CheckpointError.self) { try BaseModel.load(path: path) }
             #expect(error?.description.contains(item.name) == true && error?.wayOut.isEmpty == false)
@@ -246,10 +218,10 @@ import Testing
 
     @Test("a file without any sign says what it lacks")
     func unknown() throws {
-        try Self.write(["weight": Tensor.zeros([3])]) { path in
+        try OriginalModel.write(["weight": Tensor.zeros([3])]) { path in
             #expect(throws: ModelFileError.self) { try BaseModel.load(path: path) }
         }
-        try Self.write(["model.diffusion_model.input_blocks.0.0.weight": Tensor.zeros([32, 4, 3, 3])]) { path in
+        try OriginalModel.write(["model.diffusion_model.input_blocks.0.0.weight": Tensor.zeros([32, 4, 3, 3])]) { path in
             let error = #expect(throws: ModelFileError.self) { try BaseModel.load(path: path) }
             #expect(error?.description.contains("no text encoder") == true)
         }
@@ -259,14 +231,14 @@ import Testing
     @Test("damaged files of a whole model give a typed error or a model")
     func fuzzed() throws {
         var generator = TorchGenerator(seed: 3)
-        try Self.withFile("original_sd1", dtype: .float16) { path in
+        try OriginalModel.withFile("original_sd1", dtype: .float16) { path in
             let whole = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))
             let header = 8 + Int(whole[0]) + Int(whole[1]) << 8 + Int(whole[2]) << 16
             for _ in 0..<60 {
                 var content = whole
                 for _ in 0...generator.integer(below: 3) { content[generator.integer(below: header)] = UInt8(32 + generator.integer(below: 96)) }
                 try Data(content).write(to: URL(fileURLWithPath: path))
-                do { _ = try BaseModel.load(path: path, options: .init(tokenizer: Self.vocabulary)) } catch {
+                do { _ = try BaseModel.load(path: path, options: .init(tokenizer: OriginalModel.vocabulary)) } catch {
                     #expect(error is CheckpointError || error is ModelFileError || error is ConfigurationError, "\(error)")
                 }
             }

@@ -55,6 +55,20 @@ def test_bad_names_and_places_are_told(tmp_path):
     assert over.returncode != 0 and "could not be written" in over.stderr
 
 
+def test_a_vocabulary_is_made_of_the_published_list_and_kept(tmp_path):
+    published = tmp_path / "list.txt"
+    published.write_text("\n".join(["#version: 0.2"] + [f"{chr(0x4E00 + n // 200)} {chr(0x4E00 + n % 200)}" for n in range(60_000)]))
+    environment = {"XDG_DATA_HOME": str(tmp_path), "HOME": "/nonexistent", "PATH": "/usr/bin:/bin"}
+    done = loralab("fetch-vocabulary", "--from", str(published), environment=environment)
+    assert done.returncode == 0, done.stderr
+    ids = json.loads((tmp_path / "loralab/clip/vocab.json").read_text())
+    assert ids["!"] == 0 and ids["<|startoftext|>"] == 49406 and ids["<|endoftext|>"] == 49407
+    assert len((tmp_path / "loralab/clip/merges.txt").read_text().splitlines()) == 48_895
+    published.write_text("too short")
+    again = loralab("fetch-vocabulary", "--from", str(published), "--force", environment=environment)
+    assert again.returncode != 0 and "list of byte-pair merges" in again.stderr
+
+
 def test_doctor_names_the_machine():
     said = loralab("doctor").stdout
     for word in ("program", "cores", "memory", "processor", "kernelspec"):

@@ -48,11 +48,6 @@ enum PathCompletion {
         return found
     }
 
-    private static func expandingHome(_ path: String) -> String {
-        guard path == "~" || path.hasPrefix("~/"), let home = getenv("HOME") else { return path }
-        return String(cString: home) + path.dropFirst()
-    }
-
     private static func escaped(_ path: String) -> String {
         path.map { " \\'\"".contains($0) ? "\\\($0)" : String($0) }.joined()
     }
@@ -70,4 +65,10 @@ enum PathCompletion {
         }
         return text
     }
+}
+
+/// The path with a leading `~` put out as the home folder, as shells do.
+func expandingHome(_ path: String) -> String {
+    guard path == "~" || path.hasPrefix("~/"), let home = getenv("HOME") else { return path }
+    return String(cString: home) + path.dropFirst()
 }

@@ -16,7 +16,7 @@ extension ValueKind {
         case .text, .sentence:
             return .text(text)
         case .path:
-            return .text(text)
+            return .text(expandingHome(text))
         case .choice(let words):
             if let word = words.first(where: { normalizedName($0) == normalizedName(text) }) { return .text(word) }
             let nearest = nearestName(to: text, among: words)

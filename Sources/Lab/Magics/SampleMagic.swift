@@ -29,7 +29,7 @@ struct SampleMagic: Magic {
             .init("strength", aliases: ["multiplier"], .list(.number(.closed(-4...4))), "Strengths of the adapter; 1 is as trained. For example 0,0.5,1."),
             .init("unet", .number(.closed(-4...4)), "Strength in the UNet alone."),
             .init("te", .number(.closed(-4...4)), "Strength in the text encoder alone."),
-            .init("lora", .text, "An adapter file to draw with besides the present one (LoRA, LoCon, LoHa, LoKr, DyLoRA, DoRA): FILE, FILE:STRENGTH or FILE:UNET:TE. May be given several times.", isRepeatable: true),
+            .init("lora", .path(.file(["safetensors"])), "An adapter file to draw with besides the present one (LoRA, LoCon, LoHa, LoKr, DyLoRA, DoRA): FILE, FILE:STRENGTH or FILE:UNET:TE. May be given several times.", isRepeatable: true),
             .init("prompts", aliases: ["sample_prompts"], .path(.file(["txt"])), "A file of prompts, one a line."),
             .init("save", .path(.folder), "Writes each picture as PNG into this folder, its settings inside."),
             .init("clip_skip", .integer(1...32), "Reads the text encoder's n-th layer from the end."),

@@ -5,13 +5,24 @@ enum UnicodeText {
     /// Canonical composition (NFC).
     static func composed(_ scalars: [Unicode.Scalar]) -> [Unicode.Scalar] {
         // Below U+0300 nothing combines, and every scalar is its own composition.
-        return scalars.allSatisfy { $0.value < 0x300 } ? scalars : Array(String(scalars).precomposedStringWithCanonicalMapping.unicodeScalars)
+        scalars.allSatisfy { $0.value < 0x300 } ? scalars : normalised(scalars) { $0.precomposedStringWithCanonicalMapping }
     }
 
     /// Canonical decomposition (NFD).
     static func decomposed(_ scalars: [Unicode.Scalar]) -> [Unicode.Scalar] {
-        guard !scalars.allSatisfy({ $0.value < 0xC0 }) else { return scalars }
-        return Array(String(scalars).decomposedStringWithCanonicalMapping.unicodeScalars)
+        scalars.allSatisfy { $0.value < 0xC0 } ? scalars : normalised(scalars) { $0.decomposedStringWithCanonicalMapping }
+    }
+
+    /// Foundation loses a scalar from U+E0000 on (variation selectors, tags) and what follows it. Nothing there composes, so a text may
+    /// be cut at them.
+    private static func normalised(_ scalars: [Unicode.Scalar], by form: (String) -> String) -> [Unicode.Scalar] {
+        var result: [Unicode.Scalar] = [], start = 0
+        for (place, scalar) in scalars.enumerated() where scalar.value >= 0xE0000 {
+            result += form(String(scalars[start..<place])).unicodeScalars
+            result.append(scalar)
+            start = place + 1
+        }
+        return result + form(String(scalars[start...])).unicodeScalars
     }
 
     /// Without the white space at both ends, what Python's `strip` takes for it.

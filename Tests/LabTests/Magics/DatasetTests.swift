@@ -16,7 +16,7 @@ struct DatasetTests {
     }
 
     @Test("what is no model is told, and the one before stays", arguments: [
-        ("missing-folder", "no such file or folder"), ("/etc/os-release", "safetensors header"), ("/usr", "model_index.json"), ("\(TinyModelFolder.path) --dtype int4", "float32"),
+        ("missing-folder", "no such folder or file"), ("/etc/os-release", "safetensors header"), ("/usr", "model_index.json"), ("\(TinyModelFolder.path) --dtype int4", "float32"),
     ])
     func modelMistakes(path: String, expected: String) throws {
         let cells = try Cells()

@@ -18,12 +18,12 @@ enum TinyModelFolder {
         let files = FileManager.default, parts = folder + "-parts"
         for path in [folder, parts] { try? files.removeItem(atPath: path) }
         try files.createDirectory(atPath: parts, withIntermediateDirectories: true)
-        let vocabulary = try writeTokenizer(to: parts)
+        try CLIPVocabulary(merges: []).write(folder: parts)
         let tokenizer = try CLIPTokenizer(folder: parts)
         let scheduler =
             #"{"_class_name": "DDIMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": false, "num_train_timesteps": 1000, "prediction_type": "epsilon", "set_alpha_to_one": false, "steps_offset": 1}"#
         let model = BaseModel(
-            location: folder, text: .init(tokenizer: tokenizer, encoder: try textEncoder(vocabulary: vocabulary)), unet: try denoiser(),
+            location: folder, text: .init(tokenizer: tokenizer, encoder: try textEncoder(vocabulary: tokenizer.vocabularySize)), unet: try denoiser(),
             autoencoder: try autoencoder(), schedulerConfiguration: Data(scheduler.utf8))
         try model.write(to: folder, tokenizer: parts)
         let words = "\(parts)/captioner-vocabulary.txt"
@@ -88,23 +88,5 @@ enum TinyModelFolder {
         configuration.text.bosTokenID = captionerTokens.count - 2
         configuration.text.sepTokenID = 3
         return try BLIP(configuration: configuration, weights: Weights(FreshWeights(seed: 4)))
-    }
-
-    /// CLIP's alphabet of bytes, alone and at a word's end, without merges.
-    ///
-    /// - Returns: the number of tokens.
-    private static func writeTokenizer(to folder: String) throws -> Int {
-        let printable = Array(33...126) + Array(161...172) + Array(174...255)
-        var next: UInt32 = 256
-        let symbols = (0..<256).map { byte -> String in
-            if printable.contains(byte) { return String(Unicode.Scalar(UInt8(byte))) }
-            defer { next += 1 }
-            return String(Unicode.Scalar(next) ?? " ")
-        }
-        var ids: [String: Int] = [:]
-        for token in symbols + symbols.map({ $0 + "</w>" }) + ["<|startoftext|>", "<|endoftext|>"] { ids[token] = ids.count }
-        try JSONSerialization.data(withJSONObject: ids).write(to: URL(fileURLWithPath: "\(folder)/vocab.json"))
-        try text("#version: 0.2\n", "\(folder)/merges.txt")
-        return ids.count
     }
 }

@@ -2,29 +2,9 @@ import Checkpoints
 import Foundation
 import Neural
 import TensorCore
+import TestSupport
 
-/// Weights by formula, as `Tests/Fixtures/formula.py` makes them.
-final class FormulaWeights: WeightSource {
-    let location = "weights by formula"
-    let keys: [String] = []
-    func contains(_ key: String) -> Bool { true }
-
-    func tensor(_ key: String, shape: [Int]) throws(CheckpointError) -> Tensor {
-        if shape.count > 1 {
-            let fanIn = shape.dropFirst().reduce(1, *)
-            return Self.signed(key, shape, scale: Float((3 / Float(fanIn)).squareRoot()))
-        }
-        return key.hasSuffix("weight") ? Self.signed(key, shape, scale: 0.2) + 1 : Self.signed(key, shape, scale: 0.1)
-    }
-
-    /// Numbers on `[-scale, scale)`.
-    static func signed(_ key: String, _ shape: [Int], scale: Float = 1) -> Tensor {
-        let stream = CounterStream(seed: 0, key: key)
-        return Tensor(shape: shape) { values in
-            for i in values.indices { values[i] = (2 * stream.uniform(at: i) - 1) * scale }
-        }
-    }
-
+extension FormulaWeights {
     /// One number for a model's keys and file shapes.
     static func signature(of registry: Registry) -> String {
         let lines = registry.tensors().map { "\($0.name):[\($0.tensor.shape.map(String.init).joined(separator: ", "))]\n" }

@@ -1,0 +1,30 @@
+import Datasets
+import TensorCore
+import Testing
+import Training
+
+@Suite("MemoryEstimate") struct MemoryEstimateTests {
+    @Test("more pictures, larger ones and a backward pass that keeps everything ask for more") func order() throws {
+        let model = try TinyStudio.makeModel()
+        func total(batch: Int = 1, area: Int = 64, recomputes: Bool = false) -> Int {
+            MemoryEstimate(model, parameters: 1000, batchSize: batch, area: area, recomputes: recomputes, trainsText: false).total
+        }
+        #expect(total(batch: 2) > total() && total(area: 256) > total() && total(recomputes: true) < total())
+        #expect(total() > model.unet.registry.byteCount)
+    }
+
+    @Test("a run that does not fit is refused with the number and what would make it fit, and nothing changes") func refused() throws {
+        let studio = try TinyStudio(), trainer = try studio.trainer { $0.batchSize = 4 }
+        let needed = trainer.memoryEstimate.total
+        let error = #expect(throws: TrainingError.self) { try trainer.requireMemory(within: needed - 1) }
+        guard case .doesNotFit(let told, _, let ways)? = error else { Issue.record("\(String(describing: error))"); return }
+        #expect(told == needed && ways.first?.contains("--gradient_checkpointing") == true)
+        try trainer.requireMemory(within: needed)
+        #expect(trainer.position.step == 0)
+    }
+
+    @Test("the system tells what it has left") func system() throws {
+        let available = try #require(SystemMemory.available)
+        #expect(available > 1 << 20 && SystemMemory.resident > 1 << 20 && SystemMemory.peak >= SystemMemory.resident)
+    }
+}
