@@ -45,7 +45,7 @@ extension TrainingError: CustomStringConvertible {
         case .invalidSetting: "Give a value inside the range."
         case .contradiction(_, let wayOut): wayOut
         case .bucketDoesNotFit(_, let multiple): "Choose a resolution and a bucket step that are multiples of \(multiple)."
-        case .doesNotFit(_, _, let waysOut): waysOut.isEmpty ? "Close other programs, or use a smaller model." : "Try, one after the other: \(waysOut.joined(separator: ", "))."
+        case .doesNotFit(_, _, let waysOut): waysOut.isEmpty ? "Close other programs, or use a smaller model." : "Try \(waysOut.joined(separator: ", then "))."
         case .networkIsFixed: "Start a new one: %train --fresh."
         case .notFinite: "Lower the learning rate (a tenth of it is a good try) and go on from the last saved epoch."
         case .invalidState: "Start a new run, or name another state file."

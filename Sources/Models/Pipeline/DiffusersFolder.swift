@@ -25,13 +25,14 @@ extension BaseModel {
         let textWeights = progress.watched(try WeightFolder.open(folder + "/text_encoder"), as: "text encoder")
         let secondWeights = isXL ? progress.watched(try WeightFolder.open(folder + "/text_encoder_2"), as: "second text encoder") : nil
         let unetWeights = progress.watched(try WeightFolder.open(folder + "/unet"), as: "unet")
+        let autoencoder = try autoencoder(folder, options, progress)         // first: one that was named may not be there
         let text = try textPart(folder, "", textWeights, options)
         let second = try secondWeights.map { try textPart(folder, "_2", $0, options) }
         let unet = try UNet(
             configuration: ConfigurationFile.read(UNet.Configuration.self, folder + "/unet/config.json"),
             weights: Weights(unetWeights, precision: options.precision))
         let model = BaseModel(
-            location: folder, text: text, secondText: second, unet: unet, autoencoder: try autoencoder(folder, options, progress),
+            location: folder, text: text, secondText: second, unet: unet, autoencoder: autoencoder,
             schedulerConfiguration: scheduler, zerosForEmptyPrompt: index.zerosForEmptyPrompt ?? isXL)
         try model.requireFittingParts()
         return model

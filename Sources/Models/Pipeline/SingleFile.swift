@@ -22,6 +22,7 @@ extension BaseModel {
         let watchedUNet = progress.watched(unetWeights, as: "unet")
         let watchedAutoencoder = ownAutoencoder.map { progress.watched($0, as: "autoencoder") }
         let vocabulary = try vocabularyFolder(for: path, options)
+        let replacement = try options.vae.map { try AutoencoderKL.load(path: $0, scalingFactor: original.scalingFactor, precision: options.precision) }
         let parts = try zip(watchedTexts, textConfigurations).enumerated().map { index, part in
             TextPart(
                 tokenizer: try tokenizer(vocabulary, original.texts[index], part.1),
@@ -33,7 +34,7 @@ extension BaseModel {
                 ?? AutoencoderKL.Configuration(tensors: ownAutoencoder, scalingFactor: original.scalingFactor)
             autoencoder = try AutoencoderKL(configuration: configuration, weights: Weights(watchedAutoencoder, precision: options.precision))
         } else {
-            autoencoder = try AutoencoderKL.load(path: options.vae ?? path, scalingFactor: original.scalingFactor, precision: options.precision)
+            autoencoder = try replacement ?? AutoencoderKL.load(path: path, scalingFactor: original.scalingFactor, precision: options.precision)
         }
         let prediction = original.prediction
         let scheduler = configurations.flatMap { FileManager.default.contents(atPath: $0 + "/scheduler/scheduler_config.json") }
