@@ -121,9 +121,18 @@ public final class AdapterNetwork: AdapterCollection, @unchecked Sendable {
     /// The plain LoRAs among the adapters (LoCon and DyLoRA, too).
     public var modules: [any LoRAModule] { adapters.compactMap { $0 as? any LoRAModule } }
 
-    /// The largest rank and its alpha; a network read from a file may mix ranks. nil for formulas without a rank.
-    public var size: AdapterSize? { adapters.compactMap(\.size).max { $0.rank < $1.rank } }
-    public var hasMixedRanks: Bool { Set(adapters.compactMap(\.size?.rank)).count > 1 }
+    /// The largest rank and its alpha of linear layers and 1×1 convolutions; a network read from a file may mix ranks. nil for formulas
+    /// without a rank.
+    public var size: AdapterSize? { Self.largest(sizes(kernels: false)) ?? Self.largest(sizes(kernels: true)) }
+    /// The same of layers with larger kernels; nil when there are none.
+    public var kernelSize: AdapterSize? { Self.largest(sizes(kernels: true)) }
+    public var hasMixedRanks: Bool { Set(sizes(kernels: false).map(\.rank)).count > 1 }
+
+    private func sizes(kernels: Bool) -> [AdapterSize] {
+        adapters.filter { ((($0 as? any LayerChange)?.layer.kind.kernel ?? 1) > 1) == kernels }.compactMap(\.size)
+    }
+
+    private static func largest(_ sizes: [AdapterSize]) -> AdapterSize? { sizes.max { $0.rank < $1.rank } }
 
     /// What the adapters are, the most frequent first.
     public var kinds: [AdapterKind] {

@@ -17,14 +17,15 @@ extension AdapterNetwork {
     /// - Parameters:
     ///   - rank: the new rank.
     ///   - alpha: the new alpha; nil keeps α/r.
+    ///   - kernels: the modules of layers with larger kernels (`conv_dim`), or all the others.
     ///   - generator: draws A's fresh rows.
     /// - Throws: `AdapterError` for a rank or alpha out of range, and when an adapter is no LoRA; nothing has changed then.
     @discardableResult
-    public func resize(to rank: Int, alpha: Float? = nil, generator: inout TorchGenerator) throws(AdapterError) -> [ResizeReport] {
+    public func resize(to rank: Int, alpha: Float? = nil, kernels: Bool = false, generator: inout TorchGenerator) throws(AdapterError) -> [ResizeReport] {
         try LoRASpecification(rank: rank, alpha: alpha).validate()
         if let other = adapters.first(where: { !($0 is any LoRAModule) }) { throw .rankIsFixed(other.kind) }
         if let unit = modules.compactMap({ ($0 as? DyLoRA)?.unit }).max(), rank % unit != 0 { throw .unitDoesNotDivide(unit: unit, rank: rank) }
-        return modules.map { module in
+        return modules.filter { ($0.layer.kind.kernel > 1) == kernels }.map { module in
             let newAlpha = alpha ?? module.scale * Float(rank)
             // A weight delta of scale·B·A must come out the same under the new scale.
             let gain = module.scale / (newAlpha / Float(rank))

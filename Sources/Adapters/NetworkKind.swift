@@ -79,17 +79,21 @@ public struct NetworkSpecification: Sendable, Equatable, Codable {
         return all?.rank == 0 ? nil : all
     }
 
+    /// Rank and alpha of layers with larger kernels; nil leaves them alone.
+    public var kernelSize: AdapterSize? {
+        effectiveConvolution.map { AdapterSize(rank: $0.rank, alpha: LoRASpecification(rank: $0.rank, alpha: $0.alpha).effectiveAlpha) }
+    }
+
     /// Rank and alpha of a layer of the UNet; nil leaves it alone. sd-scripts' rules: inside the transformers, and with
     /// `conv_dim` inside residual blocks, halvings and doublings, too.
     func size(ofUNet path: String, _ kind: AdaptableKind) -> (rank: Int, alpha: Float)? {
         guard base.unet != .none else { return nil }
         let parts = path.split(separator: ".")
         let isInBlocks = ["resnets", "downsamplers", "upsamplers"].contains { parts.contains($0) }
-        guard let convolution = effectiveConvolution, isInBlocks else {
+        guard let kernelSize, isInBlocks else {
             return base.unet.includes(path, kind) ? (base.rank, base.effectiveAlpha) : nil
         }
-        if kind.kernel == 1 { return (base.rank, base.effectiveAlpha) }
-        return (convolution.rank, LoRASpecification(rank: convolution.rank, alpha: convolution.alpha).effectiveAlpha)
+        return kind.kernel == 1 ? (base.rank, base.effectiveAlpha) : (kernelSize.rank, kernelSize.alpha)
     }
 
     /// - Throws: `AdapterError` naming the value, the range and the nearest allowed one.
@@ -122,10 +126,7 @@ extension NetworkSpecification {
             "modelspec.implementation": isXL ? "https://github.com/Stability-AI/generative-models" : "diffusers", "modelspec.implementation_version": "LoRALab",
         ]
         var arguments = kind.arguments
-        if let convolution = effectiveConvolution {
-            let alpha = LoRASpecification(rank: convolution.rank, alpha: convolution.alpha).effectiveAlpha
-            arguments += [("conv_dim", "\(convolution.rank)"), ("conv_alpha", "\(alpha)")]
-        }
+        if let kernelSize { arguments += [("conv_dim", "\(kernelSize.rank)"), ("conv_alpha", "\(kernelSize.alpha)")] }
         if usesCores { arguments.append(("use_tucker", "True")) }
         if !arguments.isEmpty { entries["ss_network_args"] = "{" + arguments.map { "\"\($0.name)\": \"\($0.value)\"" }.joined(separator: ", ") + "}" }
         return entries

@@ -52,15 +52,16 @@ extension Session {
         if let start {
             configuration.network = start.networkKind
             if let size = start.size { (configuration.rank, configuration.alpha) = (size.rank, size.alpha) }
+            if let size = start.kernelSize { configuration.convolution = .init(rank: size.rank, alpha: size.alpha) }
             if !start.adapters(ofUNet: false).isEmpty { configuration.textEncoderTargets = .all }
             if start.adapters(ofUNet: true).isEmpty { configuration.unetTargets = .none }
         }
-        let shape = (configuration.rank, configuration.alpha)
+        let shape = (configuration.rank, configuration.alpha, configuration.convolution)
         try wanted.apply(to: &configuration)
         try applyPrompts(wanted, to: &configuration, model: model)
         try requireWritable(folder: configuration.outputFolder)
         var asked = configuration
-        if start != nil { (configuration.rank, configuration.alpha) = shape }      // resized below, through the trainer
+        if start != nil { (configuration.rank, configuration.alpha, configuration.convolution) = shape }      // resized below, through the trainer
         let made = try Trainer(model: model.diffusion, dataset: dataset, heldOut: heldOut, network: start, configuration: configuration)
         asked.seed = made.configuration.seed
         let recorder = RunRecorder(store: store, name: asked.outputName, configuration: asked)

@@ -27,6 +27,9 @@ extension Trainer {
         if new.rank != old.rank || new.effectiveAlpha != old.effectiveAlpha {
             resized = try network.resize(to: new.rank, alpha: new.effectiveAlpha, generator: &randomness.weights)
         }
+        if let wanted = new.specification.kernelSize, let present = network.kernelSize, wanted != present {
+            resized += try network.resize(to: wanted.rank, alpha: wanted.alpha, kernels: true, generator: &randomness.weights)
+        }
         let wasAttached = network.isAttached
         network.detach()
         network = try network.extended(new.specification, model: model.adaptable, generator: &randomness.weights)

@@ -162,15 +162,15 @@ public final class Trainer {
         network.drawBlocks(&randomness.noise)
         defer { network.applyAllBlocks() }
         let parts = batches[position.batch..<min(position.batch + configuration.accumulation, batches.count)]
-        let trained = trainedParameters
-        var sum: [Tensor] = [], loss: Float = 0
+        var trained = trainedParameters, sum = [Tensor?](repeating: nil, count: trained.count), loss: Float = 0
         for batch in parts {
             let (value, found) = try gradientsOfLoss(batch, for: trained.map(\.parameter))
             loss += value / Float(parts.count)
-            sum = sum.isEmpty ? found : zip(sum, found).map { $0 + $1 }
+            sum = zip(sum, found).map { sum, part in sum.map { sum in part.map { sum + $0 } ?? sum } ?? part }
         }
-        if parts.count > 1 { sum = sum.map { $0 * (1 / Float(parts.count)) } }
-        let (gradients, norm) = clipped(sum, maximumNorm: configuration.maximumGradientNorm)
+        trained = zip(trained, sum).compactMap { $1 == nil ? nil : $0 }           // layers after the one that is read stay as they are
+        let means = sum.compactMap { $0 }.map { parts.count > 1 ? $0 * (1 / Float(parts.count)) : $0 }
+        let (gradients, norm) = clipped(means, maximumNorm: configuration.maximumGradientNorm)
         guard loss.isFinite else { throw TrainingError.notFinite(what: "the loss", step: position.step + 1) }
         guard norm.isFinite else { throw TrainingError.notFinite(what: "the gradient", step: position.step + 1) }
         let total = totalSteps
@@ -183,8 +183,8 @@ public final class Trainer {
             seconds: (clock.now - start).inSeconds)
     }
 
-    /// Loss of one batch and its gradients.
-    private func gradientsOfLoss(_ batch: [Int], for parameters: [Parameter]) throws -> (Float, [Tensor]) {
+    /// Loss of one batch and its gradients; nil for parameters that it does not depend on.
+    private func gradientsOfLoss(_ batch: [Int], for parameters: [Parameter]) throws -> (Float, [Tensor?]) {
         let clean = try latents(of: batch)                                                       // x₀ [B, h, w, Z]
         var noise = Tensor.latentNoise(clean.shape, generator: &randomness.noise)                // ε
         noise = offset(noise)
@@ -195,7 +195,7 @@ public final class Trainer {
         let target = Objective.target(model.schedule, latents: clean, noise: noise, timesteps: timesteps)
         let loss = configuration.objective(
             prediction, target: target, timesteps: timesteps, schedule: model.schedule, sampleWeights: sampleWeights(batch))
-        let found = gradients(of: loss, for: parameters.map(\.tensor))
+        let found = reachedGradients(of: loss, for: parameters.map(\.tensor))
         return (loss.item(), found)
     }
 

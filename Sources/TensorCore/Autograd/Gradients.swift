@@ -4,20 +4,30 @@ import CCompute
 ///
 /// Only ops on a path from a leaf to the loss are walked. The walk releases what each op kept, so a graph can be walked once.
 public func gradients(of loss: Tensor, for leaves: [Tensor]) -> [Tensor] {
+    zip(leaves, reachedGradients(of: loss, for: leaves)).map { $1 ?? Tensor.zeros($0.shape) }
+}
+
+/// As `gradients(of:for:)`, with nil for a leaf that the loss does not depend on: an optimizer leaves such a parameter alone, where a
+/// gradient of zeros would still let its weight decay.
+public func reachedGradients(of loss: Tensor, for leaves: [Tensor]) -> [Tensor?] {
     require(loss.count == 1, "gradients(of:for:): the loss has shape \(loss.shape); it must be one number, or give a seed")
-    return gradients(of: loss, seed: Tensor.full(1, loss.shape), for: leaves)
+    return reachedGradients(of: loss, seed: Tensor.full(1, loss.shape), for: leaves)
 }
 
 /// Vector-Jacobian product: gradients of `Σ output ⊙ seed` with respect to `leaves`.
 ///
 /// - Parameter seed: of `output`'s shape.
 public func gradients(of output: Tensor, seed: Tensor, for leaves: [Tensor]) -> [Tensor] {
+    zip(leaves, reachedGradients(of: output, seed: seed, for: leaves)).map { $1 ?? Tensor.zeros($0.shape) }
+}
+
+private func reachedGradients(of output: Tensor, seed: Tensor, for leaves: [Tensor]) -> [Tensor?] {
     require(seed.shape == output.shape, "gradients(of:seed:for:): seed \(seed.shape) for an output \(output.shape)")
     var found: [UInt64: Tensor] = [:]
     if let root = output.node {
         found = backward(from: [(root, seed.detached())], to: Set(leaves.compactMap { $0.node?.id }))
     }
-    return leaves.map { leaf in leaf.node.flatMap { found[$0.id] } ?? Tensor.zeros(leaf.shape) }
+    return leaves.map { leaf in leaf.node.flatMap { found[$0.id] } }
 }
 
 /// The reverse walk: from `seeds` down to the nodes whose ids are `targets`, in descending order of ids.
