@@ -29,8 +29,9 @@ bench: ## time a training step of the small network, and the kernel beside ipyke
 
 full-size: ## time and measure Stable Diffusion 1.5 and XL in full size, with random weights (9 GB of disk, ten minutes on two cores)
 	@.ci/setup system build
-	@$(LORALAB) bench full-size sd15 && $(LORALAB) bench full-size sd15 --jobs train --checkpoint
-	@$(LORALAB) bench full-size sdxl && $(LORALAB) bench full-size sdxl --jobs train --checkpoint
+	@for family in sd15 sdxl; do \
+	    $(LORALAB) bench full-size --family $$family --reps 1 && $(LORALAB) bench train-step --family $$family --reps 1 --checkpoint || exit 1; \
+	done
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

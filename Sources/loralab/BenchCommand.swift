@@ -5,7 +5,11 @@ import TensorCore
 /// `loralab bench`: times on this machine, to be read beside another program's.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Time the engine on this machine.", subcommands: [TinyTrainCommand.self, FullSizeCommand.self])
+        commandName: "bench", abstract: "Time the engine on this machine.", 
+        subcommands: [
+            UNetForwardCommand.self, TrainStepCommand.self, VAEEncodeCommand.self, VAEDecodeCommand.self, ClipCommand.self, BlipCommand.self, SampleCommand.self,
+            TinyTrainCommand.self, FullSizeCommand.self, BenchJobCommand.self,
+        ])
 }
 
 /// `loralab bench tiny-train`.

@@ -47,6 +47,10 @@ import Testing
             do throws(CheckpointError) { _ = try WeightFolder.open(folder) } catch { #expect(error.description.contains("PyTorch")) }
             try SafetensorsWriter.write([("a", .zeros([1]))], to: folder + "/model.fp16.safetensors")
             #expect(try WeightFolder.open(folder).location == folder + "/model.fp16.safetensors")
+            try FileManager.default.removeItem(atPath: folder + "/model.fp16.safetensors")
+            try SafetensorsWriter.write([("a", .zeros([1]))], to: folder + "/part.safetensors")
+            try write(#"{"weight_map": {"a": "part.safetensors"}}"#, to: folder + "/model.safetensors.index.fp16.json")
+            #expect(try WeightFolder.open(folder).keys == ["a"])
         }
     }
 }

@@ -12,16 +12,19 @@ final class Node: @unchecked Sendable {
     /// The op's name, for messages.
     let name: StaticString
     let shape: [Int]
+    /// Multiplications and additions that made the value.
+    let flops: Double
     /// Nil for inputs no gradient flows to. Emptied when the walk has passed.
     private(set) var inputs: [Node?]
     /// Nil for leaves, and when the walk has passed.
     private(set) var pullback: Pullback?
     private(set) var isConsumed = false
 
-    init(_ name: StaticString, shape: [Int], inputs: [Node?], pullback: @escaping Pullback) {
+    init(_ name: StaticString, shape: [Int], inputs: [Node?], flops: Double = 0, pullback: @escaping Pullback) {
         id = Node.nextID()
         self.name = name
         self.shape = shape
+        self.flops = flops
         self.inputs = inputs
         self.pullback = pullback
     }
@@ -30,6 +33,7 @@ final class Node: @unchecked Sendable {
         id = Node.nextID()
         name = "leaf"
         self.shape = shape
+        flops = 0
         inputs = []
         pullback = nil
     }

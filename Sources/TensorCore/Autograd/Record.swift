@@ -40,11 +40,18 @@ public func withoutGradients<R>(_ body: () throws -> R) rethrows -> R {
 }
 
 extension Tensor {
+    fileprivate var byteCount: Int { count * dtype.byteSize }
+
     /// `value` as the result of an op over `inputs`, with its pullback if one of them requires gradients and this thread records.
     ///
     /// The pullback runs without recording, so it may be written with ops. It should capture detached tensors only: what it
     /// captures is what the op keeps for the backward pass.
-    static func record(_ name: StaticString, _ value: Tensor, from inputs: [Tensor], _ pullback: @escaping Node.Pullback) -> Tensor {
+    ///
+    /// - Parameter flops: multiplications and additions that made the value, for `Engine.profile`.
+    static func record(
+        _ name: StaticString, _ value: Tensor, from inputs: [Tensor], flops: Double = 0, _ pullback: @escaping Node.Pullback
+    ) -> Tensor {
+        OperationProfile.mark(name, flops, inputs.reduce(value.byteCount) { $0 + $1.byteCount })
         guard inputs.contains(where: { $0.node != nil }) else { return value }
         let mode = GradientMode.current
         switch mode.kind {
@@ -53,7 +60,7 @@ extension Tensor {
             for input in inputs { if let node = input.node { mode.traced[node.id] = node } }
             return value
         case .recording:
-            let node = Node(name, shape: value.shape, inputs: inputs.map(\.node), pullback: pullback)
+            let node = Node(name, shape: value.shape, inputs: inputs.map(\.node), flops: flops, pullback: pullback)
             return Tensor(shape: value.shape, dtype: value.dtype, storage: value.storage, node: node)
         }
     }

@@ -28,7 +28,7 @@ extension Tensor {
         let (x, y, z) = (q.detached(), k.detached(), v.detached())
         let output = Tensor(uninitialized: q.shape), logSums = Tensor(uninitialized: [q.shape[0], heads, q.shape[1]])
         call.with { cc_attention_forward($0, x.floats, y.floats, z.floats, output.floats, logSums.floats) }
-        return record("attention", output, from: [q, k, v]) { dy, _ in
+        return record("attention", output, from: [q, k, v], flops: 4 * Double(q.count) * Double(k.shape[1])) { dy, _ in
             let (dq, dk, dv) = (Tensor(uninitialized: x.shape), Tensor(uninitialized: y.shape), Tensor(uninitialized: z.shape))
             call.with { cc_attention_backward($0, x.floats, y.floats, z.floats, output.floats, logSums.floats, dy.floats, dq.floats, dk.floats, dv.floats) }
             return [dq, dk, dv]

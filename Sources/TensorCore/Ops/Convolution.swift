@@ -29,7 +29,7 @@ extension Tensor {
             cc_conv2d_forward(g, floats, w.storage.pointer, b?.floats, nil, y.floats)
             return y
         }
-        return Tensor.record("conv2d", y, from: [self, weight] + (bias.map { [$0] } ?? [])) { dy, needs in
+        return Tensor.record("conv2d", y, from: [self, weight] + (bias.map { [$0] } ?? []), flops: 2 * Double(y.count) * Double(weight.count / weight.shape[0])) { dy, needs in
             withUnsafePointer(to: g) { g in
                 let trainsBias = needs.count > 2 && needs[2]
                 let dx = needs[0] ? Tensor(uninitialized: shape) : nil, dw = needs[1] ? Tensor(uninitialized: w.shape) : nil

@@ -10,7 +10,7 @@ extension Tensor {
         let a = other.requiresGradient ? detached() : nil, b = requiresGradient ? other.detached() : nil
         let y = Tensor(uninitialized: shape.dropLast() + [p.n])
         cc_gemm_batched(p.batch, false, isTransposed, p.m, p.n, p.k, 1, floats, p.k, p.m * p.k, other.floats, other.shape.last!, p.k * p.n, 0, y.floats, p.n, p.m * p.n)
-        return Tensor.record("matmul", y, from: [self, other]) { dy, needs in
+        return Tensor.record("matmul", y, from: [self, other], flops: 2 * Double(y.count) * Double(shape[shape.count - 1])) { dy, needs in
             var result: [Tensor?] = [nil, nil]
             if needs[0], let b {
                 let da = Tensor(uninitialized: shapeA)
@@ -58,7 +58,7 @@ extension Tensor {
         let x = weight.requiresGradient ? detached() : nil, w = weight.detached(), b = bias?.detached().widened()
         let y = Tensor(uninitialized: shape.dropLast() + [out])
         cc_gemm(false, true, rows, out, width, 1, floats, width, w.storage.pointer, w.dtype.code, width, 0, y.floats, out, b?.floats)
-        return Tensor.record("linear", y, from: [self, weight] + (bias.map { [$0] } ?? [])) { dy, needs in
+        return Tensor.record("linear", y, from: [self, weight] + (bias.map { [$0] } ?? []), flops: 2 * Double(y.count) * Double(width)) { dy, needs in
             var result: [Tensor?] = [nil, nil, nil]
             if needs[0] {
                 let dx = Tensor(uninitialized: shape)

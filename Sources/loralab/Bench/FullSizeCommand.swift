@@ -5,66 +5,159 @@ import Models
 import TensorCore
 import Training
 
-/// `loralab bench full-size`.
-struct FullSizeCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "full-size",
-        abstract: "Load, encode a prompt, one sampling step, one training step, decode: Stable Diffusion 1.5 or XL in full size with random weights.",
-        discussion: "The model (2 or 7 GB in float16) is written once into --folder. Each job runs in a process of its own, so that its peak memory is its own.")
-
-    @Argument(help: "sd15 or sdxl.") var family: FullSizeModel
-    @Option(help: "Jobs, separated by commas: load, encode, sample, train, decode.") var jobs = FullSizeJob.allCases.map(\.rawValue).joined(separator: ",")
-    @Option(help: "Where the model is kept.") var folder = NSTemporaryDirectory() + "loralab-full-size"
-    @Option(help: "Pixels along a side; the model's own when not given.") var size: Int?
-    @Option(help: "Repetitions that are timed, after one warm-up.") var reps = 1
+/// How a job is repeated and told, and where its models are kept.
+struct BenchOptions: ParsableArguments {
+    @Option(help: "sd15 or sdxl, in full size with random weights.") var family = FullSizeModel.sd15
+    @Option(help: "Where the models are kept once they are made (2, 7 and 0.5 GB).") var folder = NSTemporaryDirectory() + "loralab-full-size"
+    @Option(help: "Repetitions that are timed.") var reps = 5
+    @Option(help: "Repetitions before the clock starts.") var warmup = 1
     @Option(help: "Threads; all processors when not given.") var threads: Int?
-    @Flag(help: "Recompute in the backward pass of the training step.") var checkpoint = false
-    @Flag(help: "One JSON object for each job instead of sentences.") var json = false
-    @Flag(help: .hidden) var here = false
+    @Flag(help: "One JSON object instead of a sentence.") var json = false
+    @Flag(help: "Tell where the time of one repetition goes, by operation.") var operations = false
 
-    func run() throws {
-        let names = jobs.split(separator: ",").map(String.init), path = "\(folder)/\(family.rawValue)"
-        let chosen = try names.map { name in
-            guard let job = FullSizeJob(rawValue: name) else { throw ValidationError("There is no job “\(name)”: \(FullSizeJob.allCases.map(\.rawValue).joined(separator: ", ")).") }
-            return job
-        }
-        if here { return try runHere(chosen[0], path) }
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        try family.write(to: path)
-        for job in chosen { try runApart(job) }
+    func validate() throws {
+        guard reps >= 1, warmup >= 0, threads ?? 1 >= 1 else { throw ValidationError("--reps and --threads are at least 1, --warmup at least 0.") }
     }
 
-    /// In a process of its own.
-    private func runApart(_ job: FullSizeJob) throws {
+    /// Runs a job in this process and prints what it took.
+    func run(_ job: BenchJob, _ o: BenchJob.Options) throws {
+        if let threads { Engine.setThreads(threads) }
+        var facts: [String: Any] = [:], side = o.size ?? family.side
+        let step: () throws -> Void
+        let start = DispatchTime.now().uptimeNanoseconds
+        if job == .blip {
+            let captioner = try BLIPCaptioner.fullSize(in: folder + "/blip-base")
+            step = BenchJob.captioning(captioner, o)
+            side = captioner.imageSize
+        } else {
+            let base = try BaseModel.load(path: "\(folder)/\(family.rawValue)")
+            facts = [
+                "family": family.rawValue, "load_s": Double((DispatchTime.now().uptimeNanoseconds - start) / 10_000_000) / 100,
+                "load_peak_mb": SystemMemory.peak >> 20, "weights_mb": base.sizes.reduce(0) { $0 + $1.bytes } >> 20,
+            ]
+            let schedule = NoiseSchedule(try SchedulerConfiguration(json: base.schedulerConfiguration))
+            step = try job.step(DiffusionModel(base, schedule: schedule, name: family.rawValue), o, side: side)
+        }
+        facts.merge(o.facts(of: job, side: side)) { $1 }
+        if operations { return try OperationTable(job: job, step).print(json: json) }
+        let isLoading = job == .load
+        let report = try Measurement(job: job.rawValue, facts: facts, warmUps: isLoading ? 0 : warmup, repetitions: isLoading ? 1 : reps).run(step)
+        if json { return print(String(decoding: try JSONSerialization.data(withJSONObject: report, options: [.sortedKeys]), as: UTF8.self)) }
+        let settings = o.facts(of: job, side: side).sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+        print(isLoading
+            ? "\(family.rawValue) load: \(report["load_s"] ?? "?") s, peak \(report["load_peak_mb"] ?? "?") MiB for \(report["weights_mb"] ?? "?") MiB of weights"
+            : "\(job == .blip ? "blip-base" : family.rawValue) \(job.rawValue) (\(settings)): \(report["median_ms"] ?? "?") ms, peak \(report["peak_rss_mb"] ?? "?") MiB, \(Engine.threads) threads")
+    }
+
+    /// Makes the models that jobs need, before any clock starts.
+    func prepare(_ jobs: [BenchJob]) throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        if jobs.contains(where: { $0 != .blip }) { try family.write(to: "\(folder)/\(family.rawValue)") }
+        if jobs.contains(.blip) { _ = try BLIPCaptioner.fullSize(in: folder + "/blip-base") }
+    }
+
+    /// The same job in a process of its own, so that its peak memory is its own.
+    func runApart(_ job: BenchJob, _ o: BenchJob.Options) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        process.arguments = ["bench", "full-size", family.rawValue, "--jobs", job.rawValue, "--folder", folder, "--reps", "\(reps)", "--here"]
-            + (size.map { ["--size", "\($0)"] } ?? []) + (threads.map { ["--threads", "\($0)"] } ?? []) + (checkpoint ? ["--checkpoint"] : []) + (json ? ["--json"] : [])
+        var arguments = ["bench", "job", job.rawValue, "--family", family.rawValue, "--folder", folder, "--reps", "\(reps)", "--warmup", "\(warmup)"]
+        arguments += ["--batch", "\(o.batch)", "--rank", "\(o.rank)", "--targets", o.targets.rawValue, "--beams", "\(o.beams)", "--tokens", "\(o.tokens)", "--steps", "\(o.steps)"]
+        if let size = o.size { arguments += ["--size", "\(size)"] }
+        if let threads { arguments += ["--threads", "\(threads)"] }
+        process.arguments = arguments + [(o.checkpoint, "--checkpoint"), (json, "--json"), (operations, "--operations")].compactMap { $0 ? $1 : nil }
         try process.run()
         process.waitUntilExit()
         guard process.terminationStatus == 0 else { throw CommandError("The job \(job.rawValue) ended with status \(process.terminationStatus).") }
     }
+}
 
-    private func runHere(_ job: FullSizeJob, _ path: String) throws {
-        if let threads { Engine.setThreads(threads) }
-        let side = size ?? family.side, start = DispatchTime.now().uptimeNanoseconds
-        let base = try BaseModel.load(path: path)
-        let loading = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9, loadPeak = SystemMemory.peak >> 20
-        let model = DiffusionModel(base, schedule: NoiseSchedule(try SchedulerConfiguration(json: base.schedulerConfiguration)), name: family.rawValue)
-        let facts: [String: Any] = [
-            "family": family.rawValue, "size": side, "load_s": (loading * 100).rounded() / 100, "load_peak_mb": loadPeak, "weights_mb": base.sizes.reduce(0) { $0 + $1.bytes } >> 20,
-            "checkpoint": checkpoint,
-        ]
-        let step = try job.step(model, side: side, recomputes: checkpoint)
-        let report = Measurement(job: job.rawValue, facts: facts, warmUps: job == .load ? 0 : 1, repetitions: reps).run(step)
-        if json {
-            print(String(decoding: try JSONSerialization.data(withJSONObject: report, options: [.sortedKeys]), as: UTF8.self))
-        } else if job == .load {
-            print("\(family.rawValue) load: \(facts["load_s"] ?? "?") s, peak \(loadPeak) MiB for \(facts["weights_mb"] ?? "?") MiB of weights")
-        } else {
-            print("\(family.rawValue) \(job.rawValue) at \(side) pixels\(checkpoint && job == .train ? ", recomputing" : ""): \(report["median_ms"] ?? "?") ms, peak \(report["peak_rss_mb"] ?? "?") MiB, \(Engine.threads) threads")
-        }
+/// `loralab bench unet-forward` and the others: one job of the peer's names.
+protocol JobCommand: ParsableCommand {
+    static var job: BenchJob { get }
+    var options: BenchOptions { get }
+    var settings: BenchJob.Options { get }
+}
+
+extension JobCommand {
+    static var configuration: CommandConfiguration { CommandConfiguration(commandName: job.rawValue, abstract: job.summary) }
+
+    func run() throws {
+        try options.prepare([Self.job])
+        try options.runApart(Self.job, settings)
     }
 }
 
+struct ClipCommand: JobCommand {
+    static let job = BenchJob.clip
+    @OptionGroup var options: BenchOptions
+    @OptionGroup var settings: BenchJob.Options
+}
+
+struct UNetForwardCommand: JobCommand {
+    static let job = BenchJob.unetForward
+    @OptionGroup var options: BenchOptions
+    @OptionGroup var settings: BenchJob.Options
+}
+
+struct TrainStepCommand: JobCommand {
+    static let job = BenchJob.trainStep
+    @OptionGroup var options: BenchOptions
+    @OptionGroup var settings: BenchJob.Options
+}
+
+struct VAEEncodeCommand: JobCommand {
+    static let job = BenchJob.vaeEncode
+    @OptionGroup var options: BenchOptions
+    @OptionGroup var settings: BenchJob.Options
+}
+
+struct VAEDecodeCommand: JobCommand {
+    static let job = BenchJob.vaeDecode
+    @OptionGroup var options: BenchOptions
+    @OptionGroup var settings: BenchJob.Options
+}
+
+struct BlipCommand: JobCommand {
+    static let job = BenchJob.blip
+    @OptionGroup var options: BenchOptions
+    @OptionGroup var settings: BenchJob.Options
+}
+
+struct SampleCommand: JobCommand {
+    static let job = BenchJob.sample
+    @OptionGroup var options: BenchOptions
+    @OptionGroup var settings: BenchJob.Options
+}
+
+/// `loralab bench full-size`: one job after the other, each in a process of its own.
+struct FullSizeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "full-size", abstract: "Load, encode a prompt, one sampling step, one training step, decode: Stable Diffusion 1.5 or XL in full size with random weights.")
+
+    @Option(help: "Jobs, separated by commas: \(BenchJob.allCases.map(\.rawValue).joined(separator: ", ")).") var jobs = "load,clip,unet-forward,train-step,vae-decode"
+    @OptionGroup var options: BenchOptions
+    @OptionGroup var settings: BenchJob.Options
+
+    func run() throws {
+        let chosen = try jobs.split(separator: ",").map { name in
+            guard let job = BenchJob(rawValue: String(name)) else { throw ValidationError("There is no job “\(name)”: \(BenchJob.allCases.map(\.rawValue).joined(separator: ", ")).") }
+            return job
+        }
+        try options.prepare(chosen)
+        for job in chosen { try options.runApart(job, settings) }
+    }
+}
+
+/// What `runApart` starts.
+struct BenchJobCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "job", shouldDisplay: false)
+
+    @Argument var job: BenchJob
+    @OptionGroup var options: BenchOptions
+    @OptionGroup var settings: BenchJob.Options
+
+    func run() throws { try options.run(job, settings) }
+}
+
 extension FullSizeModel: ExpressibleByArgument {}
+extension BenchJob: ExpressibleByArgument {}

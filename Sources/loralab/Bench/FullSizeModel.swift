@@ -72,35 +72,18 @@ enum FullSizeModel: String, CaseIterable {
     }
 }
 
-/// One thing that is asked of a full-size model, in a process of its own, so that its peak memory is its own.
-enum FullSizeJob: String, CaseIterable {
-    case load, encode, sample, train, decode
-
-    /// What the job does once the model is loaded; called for the warm-up and for each repetition.
-    func step(_ model: DiffusionModel, side: Int, recomputes: Bool) throws -> () -> Void {
-        var generator = TorchGenerator(seed: 0)
-        let cells = side / model.latentScale, text = withoutGradients { model.base.condition(["a photograph of a cat"]) }
-        let size = SizeConditioning(target: (side, side))
-        func noise() -> Tensor { .latentNoise([1, cells, cells, 4], generator: &generator) }
-        switch self {
-        case .load: return {}
-        case .encode: return { withoutGradients { _ = model.base.condition(["a photograph of a cat", "blurry"]) } }
-        case .decode:
-            let latents = noise()
-            return { withoutGradients { _ = model.autoencoder.decode(latents) } }
-        case .sample:
-            let cache = ContextCache(), x = noise()
-            return { withoutGradients { _ = model.predict(x, timesteps: [500], text: text, sizes: [size], cache: cache) } }
-        case .train:
-            let network = try AdapterNetwork(.init(.standard, .init(rank: 8, unet: .attention)), model: model.adaptable, generator: &generator)
-            network.attach()
-            model.unet.recomputes = recomputes
-            var optimizer = AdamW()
-            let x = noise(), target = noise()
-            return {
-                let loss = model.predict(x, timesteps: [500], text: text, sizes: [size]).meanSquaredError(target)
-                optimizer.step(network.parameters, gradients: gradients(of: loss, for: network.parameters.map(\.tensor)), learningRate: 1e-4)
-            }
+extension BLIPCaptioner {
+    /// BLIP base in its full size with random weights in float16, written once into a folder.
+    static func fullSize(in folder: String) throws -> BLIPCaptioner {
+        if !FileManager.default.fileExists(atPath: folder + "/config.json") {
+            let words = folder + "-vocabulary.txt"
+            defer { try? FileManager.default.removeItem(atPath: words) }
+            let configuration = BLIP.Configuration(), special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]"]
+            try (special + (special.count..<configuration.text.vocabSize).map { "w\($0)" }).joined(separator: "\n").write(toFile: words, atomically: true, encoding: .utf8)
+            let model = try BLIP(configuration: configuration, weights: Weights(FreshWeights(seed: 5), precision: .float16))
+            try BLIPCaptioner(model: model, tokenizer: BERTTokenizer(vocabulary: words, added: ["[DEC]", "[ENC]"]), location: folder)
+                .write(to: folder, vocabulary: words, dtype: .float16)
         }
+        return try load(folder: folder)
     }
 }
