@@ -22,9 +22,9 @@ install: ## register the kernel for your user, so that any Jupyter of yours find
 	@.ci/setup system python build vocabulary
 	@$(LORALAB) install --user
 
-bench: ## time a training step of the small network, and the kernel beside ipykernel
-	@.ci/setup system python build kernelspec
-	@$(LORALAB) bench tiny-train
+bench: ## time every job beside PyTorch, in turn, and the kernel beside ipykernel (6 GB of disk, half an hour on two cores); table and chart in out/bench
+	@.ci/setup system python build kernelspec bench
+	@.venv-bench/bin/python Tests/bench/compare.py --out out/bench
 	@.venv/bin/python Tests/kernel/latency.py
 
 full-size: ## time and measure Stable Diffusion 1.5 and XL in full size, with random weights (9 GB of disk, ten minutes on two cores)
@@ -34,7 +34,7 @@ full-size: ## time and measure Stable Diffusion 1.5 and XL in full size, with ra
 	done
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 clean: ## remove what the other targets made: .build, .venv, out
-	@rm -rf .build .venv out
+	@rm -rf .build .venv .venv-bench out

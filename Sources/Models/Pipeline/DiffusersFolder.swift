@@ -152,6 +152,15 @@ extension BaseModel {
     }
 }
 
+extension CLIPTextEncoder {
+    /// Reads a folder with `config.json` and weights.
+    public static func load(folder: String, precision: DType? = nil) throws -> CLIPTextEncoder {
+        try CLIPTextEncoder(
+            configuration: ConfigurationFile.read(Configuration.self, folder + "/config.json"),
+            weights: Weights(WeightFolder.open(folder), precision: precision))
+    }
+}
+
 extension AutoencoderKL {
     /// Reads a folder with `config.json` and weights.
     public static func load(folder: String, precision: DType? = nil) throws -> AutoencoderKL {

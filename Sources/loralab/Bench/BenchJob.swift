@@ -1,5 +1,6 @@
 import Adapters
 import ArgumentParser
+import Checkpoints
 import Diffusion
 import Models
 import Neural
@@ -55,41 +56,44 @@ enum BenchJob: String, CaseIterable {
         }
     }
 
-    /// What is repeated.
-    func step(_ model: DiffusionModel, _ o: Options, side: Int) throws -> () throws -> Void {
+    /// Reads what the job needs of a model in `folder`, and no more, and returns what is repeated.
+    func step(_ folder: String, _ o: Options, side: Int) throws -> () throws -> Void {
         var generator = TorchGenerator(seed: 0)
-        let cells = side / model.latentScale, prompt = "a photograph of a cat", size = SizeConditioning(target: (side, side))
-        let channels = model.autoencoder.configuration.latentChannels
-        func noise(_ shape: [Int]) -> Tensor { .latentNoise(shape, generator: &generator) }
-        func latents() -> Tensor { noise([o.batch, cells, cells, channels]) }
-        func text() -> TextStates { withoutGradients { model.base.condition(Array(repeating: prompt, count: o.batch)) } }
-        let timesteps = [Float](repeating: 500, count: o.batch), sizes = Array(repeating: size, count: o.batch)
+        func noise(_ shape: [Int]) -> Tensor { Tensor(shape: shape) { generator.fillNormal($0) } }
+        let latents = { noise([o.batch, side / 8, side / 8, 4]) }
         switch self {
         case .load, .blip: return {}
-        case .clip: return { withoutGradients { _ = model.base.condition(Array(repeating: prompt, count: o.batch)) } }
+        case .clip:
+            let encoder = try CLIPTextEncoder.load(folder: folder + "/text_encoder"), ids = Array(repeating: (0..<77).map { $0 * 600 }, count: o.batch)
+            return { withoutGradients { _ = encoder.encode(ids) } }
         case .vaeEncode:
-            let pixels = noise([o.batch, side, side, 3]).clamped(-1, 1)
-            return { withoutGradients { _ = model.autoencoder.encode(pixels).mean } }
+            let autoencoder = try AutoencoderKL.load(folder: folder + "/vae"), pixels = noise([o.batch, side, side, 3]).clamped(-1, 1)
+            return { withoutGradients { _ = autoencoder.encode(pixels).mean } }
         case .vaeDecode:
-            let x = latents()
-            return { withoutGradients { _ = model.autoencoder.decode(x) } }
+            let autoencoder = try AutoencoderKL.load(folder: folder + "/vae"), x = latents()
+            return { withoutGradients { _ = autoencoder.decode(x) } }
         case .unetForward:
-            let x = latents(), text = text()
-            return { withoutGradients { _ = model.predict(x, timesteps: timesteps, text: text, sizes: sizes) } }
+            let call = try DenoiserCall(folder, o, side: side, noise: noise)
+            return { withoutGradients { _ = call.predict() } }
+        case .trainStep: return try trainingStep(DenoiserCall(folder, o, side: side, noise: noise), o, target: latents(), &generator)
         case .sample:
-            let asked = SamplePrompt(prompt, width: side, height: side, seed: 0, steps: o.steps, sampler: .euler), drawing = ImageGenerator(model)
+            let base = try BaseModel.load(path: folder), schedule = NoiseSchedule(try SchedulerConfiguration(json: base.schedulerConfiguration))
+            let drawing = ImageGenerator(DiffusionModel(base, schedule: schedule, name: folder))
+            let asked = SamplePrompt("a photograph of a cat", width: side, height: side, seed: 0, steps: o.steps, sampler: .euler)
             return { _ = try drawing.generate(Array(repeating: asked, count: o.batch)) }
-        case .trainStep:
-            let specification = LoRASpecification(rank: o.rank, unet: o.targets == .attn ? .attention : .transformer)
-            let network = try AdapterNetwork(.init(.standard, specification), model: model.adaptable, generator: &generator)
-            network.attach()
-            model.unet.recomputes = o.checkpoint
-            var optimizer = AdamW()
-            let x = latents(), target = latents(), text = text(), parameters = network.parameters
-            return {
-                let loss = model.predict(x, timesteps: timesteps, text: text, sizes: sizes).meanSquaredError(target)
-                optimizer.step(parameters, gradients: gradients(of: loss, for: parameters.map(\.tensor)), learningRate: 1e-4)
-            }
+        }
+    }
+
+    private func trainingStep(_ call: DenoiserCall, _ o: Options, target: Tensor, _ generator: inout TorchGenerator) throws -> () -> Void {
+        let specification = LoRASpecification(rank: o.rank, unet: o.targets == .attn ? .attention : .transformer)
+        let network = try AdapterNetwork(.init(.standard, specification), model: AdaptableModel(unet: call.unet.registry), generator: &generator)
+        network.attach()
+        call.unet.recomputes = o.checkpoint
+        var optimizer = AdamW()
+        let parameters = network.parameters
+        return {
+            let loss = call.predict().meanSquaredError(target)
+            optimizer.step(parameters, gradients: gradients(of: loss, for: parameters.map(\.tensor)), learningRate: 1e-4)
         }
     }
 
@@ -103,4 +107,27 @@ enum BenchJob: String, CaseIterable {
         let pixels = Tensor.latentNoise([1, side, side, 3], generator: &generator).clamped(-1, 1)
         return { _ = captioner.caption(pixels, options: options) }
     }
+}
+
+/// A denoiser with inputs of the right shapes.
+private struct DenoiserCall {
+    let unet: UNet
+    private let x: Tensor, context: Tensor
+    private let timesteps: [Float]
+    private let added: AddedConditions?
+
+    init(_ folder: String, _ o: BenchJob.Options, side: Int, noise: ([Int]) -> Tensor) throws {
+        let configuration = try ConfigurationFile.read(UNet.Configuration.self, folder + "/unet/config.json")
+        unet = try UNet(configuration: configuration, weights: Weights(WeightFolder.open(folder + "/unet")))
+        x = noise([o.batch, side / 8, side / 8, configuration.inChannels])
+        guard case .one(let width) = configuration.crossAttentionDim else { throw CommandError("The benchmark's models have one width of text states.") }
+        context = noise([o.batch, 77, width])
+        timesteps = Array(repeating: 500, count: o.batch)
+        let sizes = Array(repeating: SizeConditioning(target: (side, side)), count: o.batch)
+        added = configuration.projectionClassEmbeddingsInputDim.map { inputs in
+            AddedConditions(pooled: noise([o.batch, inputs - 6 * (configuration.additionTimeEmbedDim ?? 0)]), sizes: sizes)
+        }
+    }
+
+    func predict() -> Tensor { unet(x, timesteps: timesteps, context: context, added: added) }
 }

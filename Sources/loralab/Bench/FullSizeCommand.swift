@@ -24,20 +24,20 @@ struct BenchOptions: ParsableArguments {
         if let threads { Engine.setThreads(threads) }
         var facts: [String: Any] = [:], side = o.size ?? family.side
         let step: () throws -> Void
-        let start = DispatchTime.now().uptimeNanoseconds
-        if job == .blip {
-            let captioner = try BLIPCaptioner.fullSize(in: folder + "/blip-base")
-            step = BenchJob.captioning(captioner, o)
-            side = captioner.imageSize
-        } else {
-            let base = try BaseModel.load(path: "\(folder)/\(family.rawValue)")
+        switch job {
+        case .load:
+            let start = DispatchTime.now().uptimeNanoseconds, base = try BaseModel.load(path: "\(folder)/\(family.rawValue)")
             facts = [
-                "family": family.rawValue, "load_s": Double((DispatchTime.now().uptimeNanoseconds - start) / 10_000_000) / 100,
-                "load_peak_mb": SystemMemory.peak >> 20, "weights_mb": base.sizes.reduce(0) { $0 + $1.bytes } >> 20,
+                "load_s": Double((DispatchTime.now().uptimeNanoseconds - start) / 10_000_000) / 100, "load_peak_mb": SystemMemory.peak >> 20,
+                "weights_mb": base.sizes.reduce(0) { $0 + $1.bytes } >> 20,
             ]
-            let schedule = NoiseSchedule(try SchedulerConfiguration(json: base.schedulerConfiguration))
-            step = try job.step(DiffusionModel(base, schedule: schedule, name: family.rawValue), o, side: side)
+            step = {}
+        case .blip:
+            let captioner = try BLIPCaptioner.fullSize(in: folder + "/blip-base")
+            (step, side) = (BenchJob.captioning(captioner, o), captioner.imageSize)
+        default: step = try job.step("\(folder)/\(family.rawValue)", o, side: side)
         }
+        facts["family"] = job == .blip ? "blip-base" : family.rawValue
         facts.merge(o.facts(of: job, side: side)) { $1 }
         if operations { return try OperationTable(job: job, step).print(json: json) }
         let isLoading = job == .load
