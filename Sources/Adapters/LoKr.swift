@@ -10,7 +10,7 @@ public struct LoKr: WeightDifference {
     /// `[b, d]`, or `[b, d, k, k]` for a convolution; outputs are a · b, inputs c · d.
     public let second: Half
     public let alpha: Float
-    public var size: AdapterSize? { AdapterSize(rank: first.rank ?? second.rank ?? 1, alpha: alpha) }
+    public var size: AdapterSize? { (first.rank ?? second.rank).map { AdapterSize(rank: $0, alpha: alpha) } }
 
     public enum Half: Sendable {
         /// "lokr_w1", "lokr_w2": `[n, m]` or `[n, m, k, k]`.

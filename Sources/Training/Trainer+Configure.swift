@@ -27,7 +27,7 @@ extension Trainer {
         if new.rank != old.rank || new.effectiveAlpha != old.effectiveAlpha {
             resized = try network.resize(to: new.rank, alpha: new.effectiveAlpha, generator: &randomness.weights)
         }
-        if let wanted = new.specification.kernelSize, let present = network.kernelSize, wanted != present {
+        if let wanted = new.specification.kernelSize, wanted != old.specification.kernelSize, network.kernelSize != nil {
             resized += try network.resize(to: wanted.rank, alpha: wanted.alpha, kernels: true, generator: &randomness.weights)
         }
         let wasAttached = network.isAttached

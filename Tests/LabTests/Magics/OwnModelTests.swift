@@ -35,7 +35,7 @@ struct OwnModelTests {
 
     @Test("every kind of adapter trains, is saved under its own names, and draws the same when it is loaded again", arguments: [
         ("lora", "lora_down", "networks.lora"), ("locon", "lora_down", "networks.lora"), ("loha", "hada_w1_a", "lycoris.kohya"),
-        ("lokr --network_args factor=2", "lokr_w1", "lycoris.kohya"), ("dylora --network_args unit=2", "lora_down", "networks.dylora"),
+        ("lokr --network_args factor=2", "lokr_w1", "lycoris.kohya"), ("lokr --conv_dim 64", "lokr_w1", "lycoris.kohya"), ("dylora --network_args unit=2", "lora_down", "networks.dylora"),
     ])
     func kinds(kind: String, key: String, module: String) throws {
         let cells = try Cells()
