@@ -114,6 +114,9 @@ enum KohyaNames {
     private static let keeping: [TrainingSetting] = [
         .flag("cache_latents", [], "Encodes each picture once and keeps the result in memory.") { $0.cachesLatents = $1 },
         .flag("gradient_checkpointing", [], "Computes again in the backward pass instead of remembering: less memory, slower.") { $0.recomputes = $1 },
+        .word("memory", ["memory_limit"], .text, "Memory that the kernel may take, such as 4GB: as much is computed again in the backward pass as that needs.") {
+            $0.memoryLimit = try bytes($1)
+        },
         .integer("save_every_n_epochs", ["save_every"], 0...100_000, "Keeps the adapter every so many epochs, for %sample --epochs; 0 keeps only the last.") { $0.saveEveryEpochs = $1 },
         .word("output_dir", [], .path(.folder), "Writes the kept adapters here, too, named as Kohya names them.") { $0.outputFolder = $1 },
         .word("output_name", [], .text, "Name of the run, and of the files in output_dir.") { $0.outputName = $1 },
@@ -134,6 +137,16 @@ enum KohyaNames {
     ]
 
     static let all = settings.map(\.option) + extras
+
+    /// `4GB`, `3.5GiB`, `800 MB`; a number alone means gigabytes.
+    private static func bytes(_ text: String) throws(LabError) -> Int {
+        let units: [(String, Double)] = [("gib", 0x1p30), ("mib", 0x1p20), ("gb", 1e9), ("mb", 1e6), ("g", 1e9), ("m", 1e6), ("", 1e9)]
+        let plain = text.lowercased().filter { $0 != " " }, unit = units.first { plain.hasSuffix($0.0) } ?? ("", 1e9)
+        guard let number = Double(plain.dropLast(unit.0.count)), number * unit.1 >= 1e8, number * unit.1 < 1e15 else {
+            throw .invalid("memory must be an amount of 100 MB or more, got “\(text)”", wayOut: "For example --memory 4GB.")
+        }
+        return Int(number * unit.1)
+    }
 
     /// `100`, `0.1` or `10%`.
     private static func warmup(_ text: String) throws(LabError) -> Warmup {
@@ -172,7 +185,7 @@ extension KohyaNames {
         "maximumSteps": "steps", "batchSize": "batch", "learningRate": "lr", "unetLearningRate": "unet_lr", "textEncoderLearningRate": "te_lr",
         "unetTargets": "targets", "textEncoderTargets": "text encoder", "schedule": "scheduler", "maximumGradientNorm": "clip", "clipSkip": "clip_skip",
         "adamW": "optimizer", "noiseOffset": "noise_offset", "priorLossWeight": "prior_loss_weight", "cachesLatents": "cache_latents",
-        "recomputes": "gradient_checkpointing", "outputName": "output_name", "outputFolder": "output_dir", "saveEveryEpochs": "save_every",
+        "recomputes": "gradient_checkpointing", "memoryLimit": "memory", "outputName": "output_name", "outputFolder": "output_dir", "saveEveryEpochs": "save_every",
         "savePrecision": "save_precision", "tokenRows": "max_token_length", "sampleEveryEpochs": "sample_every", "weightDecay": "weight_decay",
     ]
 

@@ -89,6 +89,7 @@ public struct ImageGenerator {
                 done += 1
                 try progress(GenerationProgress(done: done, total: total))
             }
+            if Engine.bytesPooled > Self.keptForDecoding { Engine.trimPool() }      // what the denoiser used is not what the decoder needs
             for (row, index) in indices.enumerated() {
                 let latent = latents.sliced(axis: 0, from: row, to: row + 1)
                 images[index] = GeneratedImage(pixels: try decode(latent, prompt: prompts[index]), prompt: prompts[index])
@@ -128,6 +129,9 @@ public struct ImageGenerator {
         guard let available = SystemMemory.available, needed > Double(available) / 2 else { return whole }
         return min(whole, max(8, Int((Double(available) / 2 / needed).squareRoot() * Double(whole)), 64))
     }
+
+    /// Freed memory that is worth giving back before a picture is decoded, bytes.
+    private static let keptForDecoding = 512 << 20
 
     /// Floats for each pixel and channel of the widest map at full size.
     private static let decodingFloats = 6.0

@@ -23,16 +23,19 @@ public struct MemoryEstimate: Sendable, Equatable {
     /// - Parameters:
     ///   - parameters: of the adapter.
     ///   - area: the largest picture's, latent cells.
+    ///   - recomputedLevels: of the denoiser, from full resolution down.
     public init(
-        _ model: DiffusionModel, parameters: Int, batchSize: Int, area: Int, recomputes: Bool, trainsText: Bool
+        _ model: DiffusionModel, parameters: Int, batchSize: Int, area: Int, recomputedLevels: Int, trainsText: Bool
     ) {
         let base = model.base, encoders = [base.textEncoder.registry] + (base.secondText.map { [$0.encoder.registry] } ?? [])
         let registries = encoders + [base.unet.registry]
         let largest = base.unet.registry.parameters.map(\.parameter.value.count).max() ?? 0
         weights = registries.reduce(0) { $0 + $1.byteCount }
-        let channels = (try? base.unet.configuration.channelsPerCell()) ?? (residual: 0, transformer: 0)
-        let kept = recomputes ? Self.recomputing : Self.keeping
-        let perCell = kept.residual * channels.residual + kept.transformer * channels.transformer
+        let levels = (try? base.unet.configuration.channelsPerCell()) ?? []
+        let perCell = levels.enumerated().reduce(0.0) { sum, level in
+            let kept = level.offset < recomputedLevels ? Self.recomputing : Self.keeping
+            return sum + kept.residual * level.element.residual + kept.transformer * level.element.transformer
+        }
         let text = trainsText ? encoders.reduce(0) { $0 + Self.textFloats * $1.parameterCount / 1000 } : 0
         activations = batchSize * (4 * Int(perCell * Double(area)) + 4 * text)
         adapter = 4 * 4 * parameters
@@ -49,21 +52,30 @@ public struct MemoryEstimate: Sendable, Equatable {
 
 extension Trainer {
     /// What the run will take at its peak.
-    public var memoryEstimate: MemoryEstimate { estimate(configuration) }
+    public var memoryEstimate: MemoryEstimate { estimate(configuration, recomputedLevels: recomputedLevels) }
 
-    private func estimate(_ c: TrainingConfiguration, scale: Double = 1) -> MemoryEstimate {
+    /// Levels of the denoiser that the backward pass recomputes: all where that was asked for, otherwise as few as the limit on memory
+    /// allows.
+    public var recomputedLevels: Int {
+        let all = model.unet.levelCount
+        guard !configuration.recomputes else { return all }
+        guard let limit = configuration.memoryLimit else { return 0 }
+        return (0..<all).first { estimate(configuration, recomputedLevels: $0).total <= limit } ?? all
+    }
+
+    private func estimate(_ c: TrainingConfiguration, recomputedLevels: Int, scale: Double = 1) -> MemoryEstimate {
         let area = dataset.items.map { $0.placement.bucket.width * $0.placement.bucket.height }.max() ?? 0
         let cells = Int(Double(area / (model.latentScale * model.latentScale)) * scale)
         return MemoryEstimate(
-            model, parameters: network.parameterCount, batchSize: c.batchSize, area: cells, recomputes: c.recomputes,
+            model, parameters: network.parameterCount, batchSize: c.batchSize, area: cells, recomputedLevels: recomputedLevels,
             trainsText: c.effectiveTextEncoderRate > 0)
     }
 
     /// - Parameter limit: bytes that the whole process may take; nil leaves it unchecked.
     /// - Throws: `TrainingError.doesNotFit` with what would make the run fit.
     public func requireMemory(within limit: Int?) throws(TrainingError) {
-        guard let limit else { return }
-        let needed = estimate(configuration).total
+        guard let most = limit else { return }
+        let limit = min(most, configuration.memoryLimit ?? most), needed = memoryEstimate.total
         guard needed > limit else { return }
         throw .doesNotFit(needed: needed, available: limit, waysOut: waysOut(limit))
     }
@@ -72,15 +84,14 @@ extension Trainer {
     /// are told, too, so that the last one fits.
     private func waysOut(_ limit: Int) -> [String] {
         var trial = configuration, ways: [String] = []
+        let all = model.unet.levelCount
+        func estimate(_ c: TrainingConfiguration, scale: Double = 1) -> MemoryEstimate { self.estimate(c, recomputedLevels: all, scale: scale) }
         func gibibytes(_ n: Int) -> String { "\((Double(n) / Double(1 << 30) * 10).rounded() / 10) GiB" }
         func fits(_ what: String, _ estimate: MemoryEstimate) -> Bool {
             ways.append("\(what) (\(gibibytes(estimate.total)))")
             return estimate.total <= limit
         }
-        if !trial.recomputes {
-            trial.recomputes = true
-            if fits("--gradient_checkpointing", estimate(trial)) { return ways }
-        }
+        if recomputedLevels < all, fits("--gradient_checkpointing", estimate(trial)) { return ways }
         if trial.batchSize > 1 {
             trial.batchSize = 1
             if fits("--batch 1", estimate(trial)) { return ways }

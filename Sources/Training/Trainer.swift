@@ -105,7 +105,7 @@ public final class Trainer {
         let clock = ContinuousClock(), start = clock.now
         network.attach()
         try requireMemory(within: SystemMemory.available.map { $0 + SystemMemory.resident })
-        model.unet.recomputes = configuration.recomputes
+        model.unet.recomputedLevels = recomputedLevels
         guard try prepare(shouldStop: shouldStop, event) else { return try stop(since: start, clock, event) }
         event(.started(plan()))
         if configuration.samplesAtFirst, position.step == 0 { try drawSamples(shouldStop: shouldStop, event) }

@@ -118,8 +118,10 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     // Memory.
     /// Encodes each picture once; otherwise at every use, with a fresh sample of the posterior.
     public var cachesLatents = true
-    /// Recomputes the denoiser's insides in the backward pass: less memory, about a third slower.
+    /// Recomputes all of the denoiser's insides in the backward pass: less memory, about a third slower.
     public var recomputes = false
+    /// Bytes that the process may take; as many of the denoiser's levels are recomputed as that needs, and a run that needs more is refused.
+    public var memoryLimit: Int?
 
     // Keeping and showing.
     public var outputName = "last"

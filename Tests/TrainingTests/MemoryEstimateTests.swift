@@ -6,10 +6,10 @@ import Training
 @Suite("MemoryEstimate") struct MemoryEstimateTests {
     @Test("more pictures, larger ones and a backward pass that keeps everything ask for more") func order() throws {
         let model = try TinyStudio.makeModel()
-        func total(batch: Int = 1, area: Int = 64, recomputes: Bool = false) -> Int {
-            MemoryEstimate(model, parameters: 1000, batchSize: batch, area: area, recomputes: recomputes, trainsText: false).total
+        func total(batch: Int = 1, area: Int = 64, levels: Int = 0) -> Int {
+            MemoryEstimate(model, parameters: 1000, batchSize: batch, area: area, recomputedLevels: levels, trainsText: false).total
         }
-        #expect(total(batch: 2) > total() && total(area: 256) > total() && total(recomputes: true) < total())
+        #expect(total(batch: 2) > total() && total(area: 256) > total() && total(levels: 1) < total() && total(levels: 2) < total(levels: 1))
         #expect(total() > model.unet.registry.byteCount)
     }
 
@@ -21,6 +21,19 @@ import Training
         #expect(told == needed && ways.first?.contains("--gradient_checkpointing") == true)
         try trainer.requireMemory(within: needed)
         #expect(trainer.position.step == 0)
+    }
+
+    @Test("as many levels are recomputed as a limit on memory needs, with the same numbers") func limited() throws {
+        let studio = try TinyStudio(), free = try studio.trainer { $0.batchSize = 4 }
+        let whole = free.memoryEstimate.total
+        let limited = try studio.trainer { ($0.batchSize, $0.memoryLimit) = (4, whole - 1) }
+        #expect(free.recomputedLevels == 0 && limited.recomputedLevels == 1 && limited.memoryEstimate.total < whole)
+        try free.run()
+        try limited.run()
+        #expect(limited.model.unet.recomputedLevels == 1)
+        #expect(zip(free.bits, limited.bits).allSatisfy { abs(Float(bitPattern: $0) - Float(bitPattern: $1)) <= 1e-5 })
+        let tight = try studio.trainer { $0.memoryLimit = 1 << 20 }
+        #expect(throws: TrainingError.self) { try tight.run() }
     }
 
     @Test("the system tells what it has left") func system() throws {

@@ -87,7 +87,7 @@ def chart(rows, path):
     axis.axvline(1, color="#444444", linewidth=1)
     axis.set_xlabel("time relative to PyTorch's best setting (1 is as fast)")
     axis.set_xlim(0, max(1.05, *(r["highest"] * 1.05 for r in rows)))
-    axis.legend(frameon=False, loc="lower right")
+    axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     figure.tight_layout()

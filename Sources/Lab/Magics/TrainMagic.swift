@@ -64,6 +64,11 @@ struct TrainMagic: Magic {
         } else {
             cell.say("Going on with the \(start.configuration.network.title) of rank \(start.configuration.rank): \(parameters).")
         }
+        if let trainer = session.trainer, trainer.configuration.memoryLimit != nil {
+            let levels = trainer.recomputedLevels, all = trainer.model.unet.levelCount
+            cell.say("Memory: about \(Words.bytes(trainer.memoryEstimate.total)) at the peak; "
+                + (levels == 0 ? "nothing is computed twice." : "\(levels) of \(Words.count(all, "level")) of the UNet are computed again in the backward pass."))
+        }
         let shrunk = start.resized.filter { $0.newRank < $0.oldRank }
         if let worst = shrunk.map(\.frobeniusRetained).min() {
             cell.say("The smaller rank keeps \(Words.fixed(Double(worst) * 100, 1)) % or more of what each layer had learned (Frobenius norm).")

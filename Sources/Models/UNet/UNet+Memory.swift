@@ -1,15 +1,15 @@
 extension UNet.Configuration {
-    /// Channels of the residual blocks and of the transformers, each for one latent cell: a block of a level that is 2ⁿ times narrower
-    /// counts 4⁻ⁿ. What a training step keeps for its backward pass is proportional to these.
+    /// Channels of the residual blocks and of the transformers of each level, for one latent cell: a block of a level that is 2ⁿ times
+    /// narrower counts 4⁻ⁿ. What a training step keeps for its backward pass is proportional to these.
     ///
-    /// - Returns: inputs plus twice the outputs of all residual blocks; widths times layers of all transformers.
-    public func channelsPerCell() throws(ConfigurationError) -> (residual: Double, transformer: Double) {
+    /// - Returns: inputs plus twice the outputs of the residual blocks; widths times layers of the transformers.
+    public func channelsPerCell() throws(ConfigurationError) -> [(residual: Double, transformer: Double)] {
         let levels = try levels(), widths = blockOutChannels, last = levels.count - 1
-        var residual = 0.0, transformer = 0.0
+        var channels = Array(repeating: (residual: 0.0, transformer: 0.0), count: levels.count)
         func add(_ inputs: Int, _ level: Int, attends: Bool) {
             let area = 1 / Double(1 << (2 * level))
-            residual += Double(inputs + 2 * widths[level]) * area
-            if attends { transformer += Double(widths[level] * levels[level].transformerLayers) * area }
+            channels[level].residual += Double(inputs + 2 * widths[level]) * area
+            if attends { channels[level].transformer += Double(widths[level] * levels[level].transformerLayers) * area }
         }
         for (i, level) in levels.enumerated() {
             let isDownAttending = downBlockTypes[i].hasPrefix("CrossAttn"), isUpAttending = upBlockTypes[last - i].hasPrefix("CrossAttn")
@@ -23,6 +23,6 @@ extension UNet.Configuration {
             add(widths[last], last, attends: midBlockType == .crossAttention)
             add(widths[last], last, attends: false)
         }
-        return (residual, transformer)
+        return channels
     }
 }

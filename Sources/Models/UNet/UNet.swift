@@ -4,12 +4,19 @@ import TensorCore
 
 /// The denoiser of Stable Diffusion 1, 2 and XL: diffusers' `UNet2DConditionModel` (arXiv:2112.10752).
 ///
-/// `recomputes` changes only between steps, by the one session that owns the model; hence `@unchecked Sendable`.
+/// `recomputedLevels` changes only between steps, by the one session that owns the model; hence `@unchecked Sendable`.
 public final class UNet: @unchecked Sendable {
     public let configuration: Configuration
     public let registry: Registry
-    /// Whether the backward pass recomputes each layer instead of keeping its intermediate values: slower, less memory.
-    public var recomputes = false
+    /// Levels, from full resolution down, whose layers the backward pass recomputes instead of keeping their intermediate values: slower,
+    /// less memory, the most for the first ones.
+    public var recomputedLevels = 0
+    public var levelCount: Int { downBlocks.count }
+    /// Whether all levels are recomputed.
+    public var recomputes: Bool {
+        get { recomputedLevels >= levelCount }
+        set { recomputedLevels = newValue ? levelCount : 0 }
+    }
 
     let convIn: Conv2d
     let timeSinusoids: SinusoidalEmbedding, timeEmbedding: TimestepEmbedding
@@ -71,18 +78,20 @@ public final class UNet: @unchecked Sendable {
         precondition((conditions != nil) == (added != nil), "UNet: added conditions go with addition_embed_type")
         var embedding = timeEmbedding(timeSinusoids(timesteps))          // [B, D]
         if let added, let conditions { embedding = embedding + added(conditions) }
-        let conditioning = Conditioning(
-            time: configuration.actFn(embedding), context: context, cache: cache, recomputes: recomputes)
+        let time = configuration.actFn(embedding), last = levelCount - 1
+        func conditioning(_ level: Int) -> Conditioning {
+            Conditioning(time: time, context: context, cache: cache, recomputes: level < recomputedLevels)
+        }
 
         var h = convIn(configuration.centerInputSample ? x * 2 - 1 : x)  // [B, H, W, C₀]
         var skips = [h]
-        for block in downBlocks {
-            let outputs = block(h, conditioning)
+        for (level, block) in downBlocks.enumerated() {
+            let outputs = block(h, conditioning(level))
             skips += outputs
             h = outputs[outputs.count - 1]
         }
-        if let midBlock { h = midBlock(h, conditioning) }
-        for block in upBlocks { h = block(h, skips: &skips, conditioning) }
+        if let midBlock { h = midBlock(h, conditioning(last)) }
+        for (place, block) in upBlocks.enumerated() { h = block(h, skips: &skips, conditioning(last - place)) }
         return convOut(normOut(h, then: configuration.actFn))
     }
 

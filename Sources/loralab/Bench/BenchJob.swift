@@ -2,6 +2,7 @@ import Adapters
 import ArgumentParser
 import Checkpoints
 import Diffusion
+import Foundation
 import Models
 import Neural
 import TensorCore
@@ -64,8 +65,9 @@ enum BenchJob: String, CaseIterable {
         switch self {
         case .load, .blip: return {}
         case .clip:
-            let encoder = try CLIPTextEncoder.load(folder: folder + "/text_encoder"), ids = Array(repeating: (0..<77).map { $0 * 600 }, count: o.batch)
-            return { withoutGradients { _ = encoder.encode(ids) } }
+            let parts = ["text_encoder", "text_encoder_2"].map { "\(folder)/\($0)" }.filter { FileManager.default.fileExists(atPath: $0) }
+            let encoders = try parts.map { try CLIPTextEncoder.load(folder: $0) }, ids = Array(repeating: (0..<77).map { $0 * 600 }, count: o.batch)
+            return { withoutGradients { for encoder in encoders { _ = encoder.encode(ids) } } }
         case .vaeEncode:
             let autoencoder = try AutoencoderKL.load(folder: folder + "/vae"), pixels = noise([o.batch, side, side, 3]).clamped(-1, 1)
             return { withoutGradients { _ = autoencoder.encode(pixels).mean } }
