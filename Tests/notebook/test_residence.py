@@ -1,7 +1,7 @@
 """What stays: runs on a resident model give their memory back."""
 import re
 
-from conftest import NOTEBOOKS, Cells
+from conftest import NOTEBOOKS, Cells, text
 
 RUNS = 20
 
@@ -16,10 +16,13 @@ def test_twenty_runs_leave_the_memory_where_it_was(kernel):
     manager, client = kernel
     cells = Cells(client)
     cells.run(f"%dataset {NOTEBOOKS}/data/popsicle")
-    cells.run("%train --steps 2 --batch 2 --seed 1")
+    cells.run("%train --steps 2 --batch 2 --seed 1 --rank 1")
     after = []
     for _ in range(RUNS):
         cells.run("%train --steps 2")
         after.append(private_mebibytes(manager))
-    # The first runs may still fill caches; from then on nothing grows but the history of losses.
-    assert max(after[5:]) - after[4] < 8, after
+    # Every run's last adapter is kept for %sample --epochs, and the history of losses grows; nothing else does.
+    parameters = int(re.search(r"([\d,]+) parameters in", text(cells.run("%status")))[1].replace(",", ""))
+    kept = RUNS * parameters * 4 / 2**20
+    # The allocator's own heaps grow by some 30 MB over the first ten runs and then no more; one run's tensors alone are more than the bound.
+    assert max(after) - after[0] < kept + 64, (kept, after)
