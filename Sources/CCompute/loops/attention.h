@@ -76,7 +76,7 @@ static void softmax_block(const attention_t *t, softmax_state_t *s, ptrdiff_t b,
         if (n > 0) total = exp_row(n, row, largest, row);
         for (ptrdiff_t j = n; j < keyBlock; j++) row[j] = 0;
         if (!firstBlock && before < largest) {
-            float factor = exp1(before - largest);
+            float factor = exp_bounded1(before - largest);
             s->total[i] *= factor;
             for (ptrdiff_t d = 0; d < t->padded; d++) sum[d] *= factor;
         }
@@ -150,7 +150,7 @@ static void score_gradients(const attention_t *t, ptrdiff_t head, ptrdiff_t firs
         ptrdiff_t n = larger(0, smaller(keyBlock, visible_keys(a, head / a->heads, firstQuery + i) - firstKey));
         float lse = t->lse[head * a->queries + firstQuery + i], delta = t->delta[head * a->queries + firstQuery + i];
         INDEPENDENT for (ptrdiff_t j = 0; j < n; j++) {
-            float e = exp1(p[j] * scale - lse);
+            float e = exp_bounded1(p[j] * scale - lse);
             p[j] = e;
             dp[j] = scale * e * (dp[j] - delta);
         }

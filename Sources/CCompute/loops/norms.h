@@ -12,14 +12,14 @@ INLINE float row_max(ptrdiff_t n, const float *x) {
 INLINE float exp_row(ptrdiff_t n, const float *x, float shift, float *y) {
     SPLIT_SUMS
     float sum = 0;
-    INDEPENDENT for (ptrdiff_t i = 0; i < n; i++) { float e = exp1(x[i] - shift); y[i] = e; sum += e; }
+    INDEPENDENT for (ptrdiff_t i = 0; i < n; i++) { float e = exp_bounded1(x[i] - shift); y[i] = e; sum += e; }
     return sum;
 }
 
 INLINE float exp_sum(ptrdiff_t n, const float *x, float shift) {
     SPLIT_SUMS
     float sum = 0;
-    for (ptrdiff_t i = 0; i < n; i++) sum += exp1(x[i] - shift);
+    for (ptrdiff_t i = 0; i < n; i++) sum += exp_bounded1(x[i] - shift);
     return sum;
 }
 
