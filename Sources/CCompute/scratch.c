@@ -1,8 +1,11 @@
 // Scratch memory: blocks are kept for the next call, so that a training step that repeats asks the system for nothing.
+#define _GNU_SOURCE
 #include "pool.h"
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 enum { slots = 64, headerBytes = 64 };
 
@@ -61,6 +64,7 @@ void cc_trim(void) {
     pthread_mutex_lock(&lock);
     while (keptCount > 0) discard(kept[--keptCount]);
     pthread_mutex_unlock(&lock);
+    malloc_trim(0);
 }
 
 size_t cc_scratch_bytes(void) {
@@ -68,4 +72,9 @@ size_t cc_scratch_bytes(void) {
     size_t bytes = heldBytes;
     pthread_mutex_unlock(&lock);
     return bytes;
+}
+
+void *cc_remap(void *pointer, size_t bytes, size_t wanted) {
+    void *moved = mremap(pointer, bytes, wanted, MREMAP_MAYMOVE);
+    return moved == MAP_FAILED ? NULL : moved;
 }

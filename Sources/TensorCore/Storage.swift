@@ -1,3 +1,4 @@
+import CCompute
 import Glibc
 import Synchronization
 
@@ -12,6 +13,8 @@ final class Storage: @unchecked Sendable {
     private let capacity: Int
     /// Keeps the memory that is not the pool's.
     private let owner: AnyObject?
+    /// Lets go of pages that come back by themselves.
+    func releasePages() { (owner as? any PagedMemory)?.releasePages() }
     /// Memory of somebody else is only read.
     var isWritable: Bool { owner == nil }
 
@@ -32,6 +35,12 @@ final class Storage: @unchecked Sendable {
     deinit { if owner == nil { MemoryPool.shared.release(pointer, capacity) } }
 }
 
+/// Memory whose content comes back by itself when it is touched: a mapped file's.
+public protocol PagedMemory: AnyObject {
+    /// Makes it no longer count as the process's memory until then.
+    func releasePages()
+}
+
 /// Freed blocks by size class, for the next tensor of that size: a training step asks for the same sizes again and again,
 /// and fresh pages from the system cost more than most of the loops that fill them.
 final class MemoryPool: Sendable {
@@ -40,7 +49,7 @@ final class MemoryPool: Sendable {
     /// Memory that belongs to whoever holds this value, hence to one thread at a time.
     fileprivate struct Block: @unchecked Sendable {
         let pointer: UnsafeMutableRawPointer
-        let capacity: Int
+        var capacity: Int
         /// Releases counted so far when this one was freed.
         var stamp = 0
     }
@@ -63,21 +72,52 @@ final class MemoryPool: Sendable {
             return block
         }
 
-        /// Blocks to give back before a new one is asked for: used and free memory together stay within half as much again as
-        /// was ever in use at once. A repeated step keeps all its blocks; a change of sizes does not add to what the last sizes left.
+        /// A free block that is cut to `capacity`, its rest staying free, or one to be grown: pages that are there cost less than fresh
+        /// ones. nil for blocks that are not mapped on their own, and where nothing is free.
+        fileprivate mutating func reshapable(_ capacity: Int) -> Block? {
+            guard capacity >= MemoryPool.mappedFrom else { return nil }
+            let sizes = free.keys.filter { $0 >= MemoryPool.mappedFrom }
+            if let larger = sizes.filter({ $0 > capacity }).min() {
+                var block = pop(larger)
+                let rest = larger - capacity
+                if rest >= MemoryPool.mappedFrom {
+                    push(Block(pointer: block.pointer + capacity, capacity: rest, stamp: block.stamp))
+                    block.capacity = capacity
+                }
+                return block
+            }
+            return sizes.max().map { pop($0) }
+        }
+
+        fileprivate mutating func pop(_ capacity: Int) -> Block {
+            let block = free[capacity]!.removeLast()
+            if free[capacity]!.isEmpty { free[capacity] = nil }
+            bytesFree -= capacity
+            return block
+        }
+
+        fileprivate mutating func push(_ block: Block) {
+            free[block.capacity, default: []].append(block)
+            bytesFree += block.capacity
+        }
+
+        /// Whether one block more would make used and free memory together more than was ever in use at once, and a little. A repeated step
+        /// keeps all its blocks; a change of sizes does not add to what the last sizes left.
+        fileprivate var isFull: Bool { bytesInUse + bytesFree > peakBytes + State.slack }
+
+        /// Blocks to give back before a new one is asked for.
         fileprivate mutating func surplus() -> [Block] {
             var result: [Block] = []
-            let most = peakBytes + peakBytes / 2 + State.slack
-            while bytesInUse + bytesFree > most, let oldest = removeOldest() { result.append(oldest) }
+            while isFull, let oldest = removeOldest() { result.append(oldest) }
             return result
         }
 
-        private static let slack = 64 << 20
+        private static let slack = 16 << 20
     }
     let state = Mutex(State())
 
     /// Blocks from this size on are mapped on their own, so that giving one back really lowers the process's memory.
-    private static let mappedFrom = 64 << 10
+    fileprivate static let mappedFrom = 64 << 10
 
     /// The capacity that serves `byteCount`: eight classes per power of two, so at most an eighth is wasted.
     static func sizeClass(_ byteCount: Int) -> Int {
@@ -91,13 +131,13 @@ final class MemoryPool: Sendable {
         let (reused, surplus): (Block?, [Block]) = state.withLock { s in
             s.bytesInUse += capacity
             s.peakBytes = max(s.peakBytes, s.bytesInUse)
-            guard let block = s.free[capacity]?.popLast() else { return (nil, s.surplus()) }
-            if s.free[capacity]!.isEmpty { s.free[capacity] = nil }
-            s.bytesFree -= capacity
-            return (block, [])
+            if s.free[capacity] != nil { return (s.pop(capacity), []) }
+            let block = s.isFull ? s.reshapable(capacity) : nil
+            return (block, s.surplus())
         }
         surplus.forEach(Self.giveBack)
-        return reused?.pointer ?? Self.obtain(capacity)
+        guard let reused else { return Self.obtain(capacity) }
+        return reused.capacity == capacity ? reused.pointer : Self.reshape(reused, capacity)
     }
 
     func release(_ pointer: UnsafeMutableRawPointer, _ capacity: Int) {
@@ -107,8 +147,7 @@ final class MemoryPool: Sendable {
             guard s.bytesFree + capacity <= s.freeLimit else { return false }
             s.releases += 1
             block.stamp = s.releases
-            s.free[capacity, default: []].append(block)
-            s.bytesFree += capacity
+            s.push(block)
             return true
         }
         if !isKept { Self.giveBack(block) }
@@ -134,6 +173,15 @@ final class MemoryPool: Sendable {
             fatalError("tensor memory: the system has no \(capacity) bytes left (\(Engine.bytesInUse >> 20) MiB are in use)")
         }
         return block
+    }
+
+    /// A mapped block with its pages, longer or shorter.
+    private static func reshape(_ block: Block, _ capacity: Int) -> UnsafeMutableRawPointer {
+        guard let moved = cc_remap(block.pointer, block.capacity, capacity) else {
+            giveBack(block)
+            return obtain(capacity)
+        }
+        return moved
     }
 
     private static func giveBack(_ block: Block) {

@@ -50,10 +50,13 @@ typedef void (*cc_body)(void *_Nullable context, ptrdiff_t begin, ptrdiff_t end,
 /// The caller takes part. A call from inside a body runs inline. Idle threads sleep.
 void cc_parallel_for(ptrdiff_t n, ptrdiff_t grain, cc_body _Nonnull body, void *_Nullable context);
 
-/// Gives the scratch memory that calls leave behind for the next call back to the system.
+/// Gives the scratch memory that calls leave behind for the next call back to the system, and what lies free in the allocator's heaps.
 void cc_trim(void);
 /// Bytes of scratch memory held now, in use or kept for the next call.
 size_t cc_scratch_bytes(void);
+
+/// A mapping of `bytes` with its pages at another length, moved if need be (Linux's mremap); NULL when the system refuses, the mapping then as it was.
+void *_Nullable cc_remap(void *_Nonnull pointer, size_t bytes, size_t wanted);
 
 // MARK: - Number formats
 
