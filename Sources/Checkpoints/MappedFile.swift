@@ -79,7 +79,7 @@ extension MappedFile {
 
 /// Part of a mapped file while somebody reads it; afterwards its pages no longer count as the process's memory. They come back from
 /// the file when they are touched again.
-private final class MappedPages: Sendable {
+private final class MappedPages: PagedMemory, Sendable {
     private let file: MappedFile
     private let range: Range<Int>
 
@@ -88,7 +88,9 @@ private final class MappedPages: Sendable {
         self.range = range
     }
 
-    deinit { file.releasePages(in: range) }
+    func releasePages() { file.releasePages(in: range) }
+
+    deinit { releasePages() }
 }
 
 /// The system's words for an `errno`.

@@ -35,6 +35,11 @@ public final class Registry: @unchecked Sendable {
     /// Bytes that the weights take in memory.
     public var byteCount: Int { parameters.reduce(0) { $0 + $1.parameter.value.count * $1.parameter.value.dtype.byteSize } }
 
+    /// For a model that is not needed for a while: weights that lie in a mapped file leave the process's memory until they are used again.
+    public func releasePages() {
+        for entry in parameters { entry.parameter.value.releasePages() }
+    }
+
     /// Makes every parameter trainable (widened to float32 first) or frozen.
     public func setTrainable(_ trainable: Bool) {
         for entry in parameters {

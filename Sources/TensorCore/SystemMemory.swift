@@ -14,6 +14,22 @@ public enum SystemMemory {
         return min(free, groupRemainder ?? free)
     }
 
+    /// Lets go of the pages of programs and libraries that the process need not hold: starting touches symbol tables and initialisers that
+    /// running never asks for again. What is asked for comes back from the file. Only what cannot have been written is touched.
+    public static func releaseProgramPages() {
+        guard let maps = text("/proc/self/smaps") else { return }
+        var mapping: (start: UInt, end: UInt)?
+        for line in maps.split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            if fields.count >= 5, let dash = fields[0].firstIndex(of: "-"), let start = UInt(fields[0][..<dash], radix: 16) {
+                let end = UInt(fields[0][fields[0].index(after: dash)...], radix: 16), isFile = fields.count > 5 && fields[5].hasPrefix("/")
+                mapping = isFile && fields[1].hasPrefix("r-") ? end.map { (start, $0) } : nil
+            } else if line.hasPrefix("Anonymous:"), let (start, end) = mapping, fields[1] == "0" {
+                madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED)
+            }
+        }
+    }
+
     private static var groupRemainder: Int? {
         guard let limit = number("/sys/fs/cgroup/memory.max"), let used = number("/sys/fs/cgroup/memory.current") else { return nil }
         return max(0, limit - used + (field("inactive_file", of: "/sys/fs/cgroup/memory.stat", unit: 1) ?? 0))
@@ -30,8 +46,8 @@ public enum SystemMemory {
     private static func text(_ path: String) -> String? {
         guard let file = fopen(path, "r") else { return nil }
         defer { fclose(file) }
-        var bytes = [UInt8](repeating: 0, count: 16 << 10)
-        let count = fread(&bytes, 1, bytes.count, file)
-        return String(decoding: bytes[0..<count], as: UTF8.self)
+        var bytes: [UInt8] = [], part = [UInt8](repeating: 0, count: 16 << 10)
+        while case let count = fread(&part, 1, part.count, file), count > 0 { bytes += part[0..<count] }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }

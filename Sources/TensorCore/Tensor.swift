@@ -66,6 +66,10 @@ extension Tensor {
         self.init(shape: shape, dtype: dtype, storage: Storage(borrowing: bytes.baseAddress!, from: owner))
     }
 
+    /// For what is not needed for a while: pages of a mapped file leave the process's memory until they are touched again. Other memory
+    /// stays as it is.
+    public func releasePages() { storage.releasePages() }
+
     /// Float32 memory of undefined content, for the op that fills it.
     init(uninitialized shape: [Int]) {
         require(shape.allSatisfy { $0 >= 0 }, "Tensor: negative size in \(shape)")

@@ -89,7 +89,7 @@ public struct ImageGenerator {
                 done += 1
                 try progress(GenerationProgress(done: done, total: total))
             }
-            if Engine.bytesPooled > Self.keptForDecoding { Engine.trimPool() }      // what the denoiser used is not what the decoder needs
+            model.unet.registry.releasePages()                                      // decoding needs the room, and not the denoiser
             for (row, index) in indices.enumerated() {
                 let latent = latents.sliced(axis: 0, from: row, to: row + 1)
                 images[index] = GeneratedImage(pixels: try decode(latent, prompt: prompts[index]), prompt: prompts[index])
@@ -104,6 +104,7 @@ public struct ImageGenerator {
     ) throws -> Tensor {
         let first = prompts[0], count = prompts.count, scale = first.guidanceScale, isGuided = scale > 1
         let text = withoutGradients { textStates(prompts, isGuided: isGuided, clipSkip: clipSkip) }     // unconditional first
+        for part in [model.base.text, model.base.secondText].compactMap({ $0 }) { part.encoder.registry.releasePages() }
         var noise = LatentNoise(prompts.map { NoiseGenerator(seed: $0.seed ?? 0, device: $0.rng ?? .cpu) })
         let cache = ContextCache()
         let size = SizeConditioning(target: (first.height, first.width))
@@ -129,9 +130,6 @@ public struct ImageGenerator {
         guard let available = SystemMemory.available, needed > Double(available) / 2 else { return whole }
         return min(whole, max(8, Int((Double(available) / 2 / needed).squareRoot() * Double(whole)), 64))
     }
-
-    /// Freed memory that is worth giving back before a picture is decoded, bytes.
-    private static let keptForDecoding = 512 << 20
 
     /// Floats for each pixel and channel of the widest map at full size.
     private static let decodingFloats = 6.0

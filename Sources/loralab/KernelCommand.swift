@@ -1,6 +1,8 @@
 import ArgumentParser
+import Dispatch
 import Kernel
 import Lab
+import TensorCore
 
 /// Serves a notebook on the sockets of a connection file.
 struct KernelCommand: ParsableCommand {
@@ -12,7 +14,11 @@ struct KernelCommand: ParsableCommand {
     /// Seconds that a training step in hand is waited for at shutdown; Jupyter ends a kernel by force after five.
     private static let patience = 4.0
 
+    /// Seconds after the start when front ends have had their first answers.
+    private static let settling = 0.5
+
     func run() throws {
+        DispatchQueue.global().asyncAfter(deadline: .now() + Self.settling) { SystemMemory.releaseProgramPages() }
         let session = Session()
         let kernel = JupyterKernel(
             KernelConfiguration(

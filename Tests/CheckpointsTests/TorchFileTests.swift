@@ -139,4 +139,20 @@ import Testing
             #expect(second.array == Array(values[10_000...]))
         }
     }
+
+    @Test("released pages leave the process's memory and come back with the same numbers")
+    func released() async {
+        await #expect(processExitsWith: .success) {
+            try withFolder { folder in
+                let path = folder + "/a.safetensors"
+                try SafetensorsWriter.write([("a", Tensor((0..<(8 << 20)).map(Float.init), shape: [8 << 20]))], to: path)
+                let tensor = try SafetensorsFile(path: path).tensor("a")
+                func sum() -> Double { tensor.withUnsafeFloats { $0.reduce(0) { $0 + Double($1) } } }
+                let before = sum(), held = SystemMemory.resident
+                tensor.releasePages()
+                precondition(held - SystemMemory.resident > 30 << 20, "the pages of 32 MiB stayed: \(held) bytes before, \(SystemMemory.resident) after")
+                precondition(sum() == before)
+            }
+        }
+    }
 }

@@ -40,4 +40,14 @@ import Training
         let available = try #require(SystemMemory.available)
         #expect(available > 1 << 20 && SystemMemory.resident > 1 << 20 && SystemMemory.peak >= SystemMemory.resident)
     }
+
+    @Test("a program goes on when its pages were let go of, in less memory") func programPages() async {
+        await #expect(processExitsWith: .success) {
+            let before = SystemMemory.resident
+            SystemMemory.releaseProgramPages()
+            let after = SystemMemory.resident
+            precondition(after < before - (4 << 20), "\(before) bytes before, \(after) after")
+            precondition(Tensor.ones([64, 64]).linear(.ones([64, 64])).array.allSatisfy { $0 == 64 })
+        }
+    }
 }
