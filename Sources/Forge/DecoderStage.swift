@@ -18,6 +18,7 @@ struct DecoderStage: ForgeStage {
     init(_ recipe: Recipe, refining model: AutoencoderKL, pictures: PictureStore?) {
         plan = recipe.decoder
         (self.model, self.pictures, self.recipe) = (model, pictures, recipe)
+        model.registry.setTrainable(true)       // a packaged model's halves become floats
         for entry in model.registry.parameters { entry.parameter.isTrainable = Self.isRefined(entry.key) }
     }
 

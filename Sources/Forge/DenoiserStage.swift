@@ -46,7 +46,9 @@ struct DenoiserStage: ForgeStage {
         var generator = TorchGenerator(seed: recipe.seed &+ 1_000_003 &+ UInt64(step))
         let chosen = generator.integers(plan.batch, in: 0..<latents.count)
         let clean = latents.batch(chosen)                                              // [B, h, w, Z]
-        let noise = Tensor(generator.normal(clean.count), shape: clean.shape)
+        let offsetShape = [clean.shape[0], 1, 1, clean.shape[3]]
+        let offset = Tensor(generator.normal(offsetShape.reduce(1, *)), shape: offsetShape) * recipe.noiseOffset
+        let noise = Tensor(generator.normal(clean.count), shape: clean.shape) + offset
         let timesteps = generator.uniform(plan.batch).map { Int(Float(schedule.trainTimesteps) * $0.squareRoot()) }
         let captions = chosen.map { index in
             Double(generator.uniform()) < recipe.captionDropout ? "" : pictures.caption(index, using: &generator)

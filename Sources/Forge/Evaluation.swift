@@ -11,19 +11,26 @@ import Training
 public struct ForgeReport: Codable, Sendable, CustomStringConvertible {
     /// Decibels over unseen pictures: the mean of each picture's own.
     public var autoencoderPSNR: Double
-    /// Shares of unseen rendered pictures whose caption names the right shape, and the right colour.
-    public var captionedShapes: Double, captionedColours: Double
-    /// Shares of pictures generated from unseen prompts in which the captioner sees the prompted shape, and colour.
-    public var generatedShapes: Double, generatedColours: Double
+    /// How the captioner reads unseen rendered pictures.
+    public var captioned: Agreement
+    /// How the captioner reads pictures generated from unseen prompts.
+    public var generated: Agreement
     public var pictures: Int
 
     public var description: String {
         func percent(_ share: Double) -> String { String(format: "%.1f %%", share * 100) }
         return """
             autoencoder: \(String(format: "%.2f", autoencoderPSNR)) dB PSNR on \(pictures) unseen pictures
-            captioner: right shape in \(percent(captionedShapes)), right colour in \(percent(captionedColours)) of \(pictures) unseen pictures
-            denoiser: prompted shape seen in \(percent(generatedShapes)), prompted colour in \(percent(generatedColours)) of \(pictures) generated pictures
+            captioner: right shape in \(percent(captioned.shapes)), right colour in \(percent(captioned.colours)), right background in \
+            \(percent(captioned.backgrounds)) of \(pictures) unseen pictures
+            denoiser: prompted shape seen in \(percent(generated.shapes)), prompted colour in \(percent(generated.colours)), prompted background in \
+            \(percent(generated.backgrounds)) of \(pictures) generated pictures
             """
+    }
+
+    /// Shares of captions that name what they should. A background counts where both caption and scene's wording name one.
+    public struct Agreement: Codable, Sendable {
+        public var shapes: Double, colours: Double, backgrounds: Double
     }
 }
 
@@ -54,14 +61,12 @@ struct Evaluation {
         log(String(format: "evaluate: autoencoder %.2f dB", psnr))
         let captions = rendered.map { caption(Tensor($0.floats(), shape: [1, recipe.pictureSize, recipe.pictureSize, 3])) }
         let read = agreement(captions, scenes)
-        log("evaluate: captions of rendered pictures, shapes \(read.shapes), colours \(read.colours)")
+        log("evaluate: captions of rendered pictures, \(read)")
 
         let prompts = promptedScenes(count)
         let images = try generate(prompts.map(\.text))
-        let seen = agreement(images.map { caption(Tensor($0.floats(), shape: [1, $0.height, $0.width, 3])) }, prompts.map(\.scene))
-        return ForgeReport(
-            autoencoderPSNR: psnr, captionedShapes: read.shapes, captionedColours: read.colours, generatedShapes: seen.shapes,
-            generatedColours: seen.colours, pictures: count)
+        let seen = agreement(images.map { caption(Tensor($0.floats(), shape: [1, $0.height, $0.width, 3])) }, prompts.map(\.scene), asked: prompts.map(\.text))
+        return ForgeReport(autoencoderPSNR: psnr, captioned: read, generated: seen, pictures: count)
     }
 
     /// A sheet of generated icons with their prompts.
@@ -98,10 +103,18 @@ struct Evaluation {
         return captioner.caption(pixels, options: options)[0]
     }
 
-    private func agreement(_ captions: [String], _ scenes: [Scenes.Scene]) -> (shapes: Double, colours: Double) {
-        let pairs = Array(zip(captions, scenes)), count = Double(max(1, pairs.count))
-        return (
-            Double(pairs.count { Vocabulary.mentionedShape(in: $0) == $1.shape }) / count,
-            Double(pairs.count { Vocabulary.mentionedColour(in: $0) == $1.colour }) / count)
+    /// - Parameter asked: what each scene was worded as; a background that it leaves open is not judged. nil judges all.
+    private func agreement(_ captions: [String], _ scenes: [Scenes.Scene], asked: [String]? = nil) -> ForgeReport.Agreement {
+        let pairs = Array(zip(captions, scenes))
+        func share(_ pairs: [(String, Scenes.Scene)], _ agrees: (String, Scenes.Scene) -> Bool) -> Double {
+            Double(pairs.count { agrees($0.0, $0.1) }) / Double(max(1, pairs.count))
+        }
+        let withBackground = zip(pairs, asked ?? scenes.map(\.background.phrase)).filter { pair, asked in
+            Vocabulary.mentionedBackground(in: asked) != nil && Vocabulary.mentionedBackground(in: pair.0) != nil
+        }.map(\.0)
+        return ForgeReport.Agreement(
+            shapes: share(pairs) { Vocabulary.mentionedShape(in: $0) == $1.shape },
+            colours: share(pairs) { Vocabulary.mentionedColour(in: $0) == $1.colour },
+            backgrounds: share(withBackground) { Vocabulary.mentionedBackground(in: $0) == $1.background })
     }
 }

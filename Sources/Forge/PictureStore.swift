@@ -36,7 +36,7 @@ struct PictureStore: Sendable {
     static func render(_ manner: Manner, _ recipe: Recipe, to path: String, log: (String) -> Void) throws {
         let each = bytesPerPicture(recipe.pictureSize), block = 256
         let first = firstSeed(manner, recipe), count = manner == .pictures ? recipe.pictures : recipe.drawnPictures
-        if !FileManager.default.fileExists(atPath: path) { FileManager.default.createFile(atPath: path, contents: nil) }
+        if !FileManager.default.fileExists(atPath: path) { _ = FileManager.default.createFile(atPath: path, contents: nil) }
         let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
         defer { try? file.close() }
         var done = Int(try file.seekToEnd()) / each

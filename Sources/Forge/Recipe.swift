@@ -31,6 +31,10 @@ public struct Recipe: Sendable {
     public var divergenceWeight: Float = 2e-4
     /// Share of captions replaced by the empty one, so that guidance has an unconditional prediction to lean on.
     public var captionDropout = 0.1
+    /// Deviation of what is added to the noise of a whole channel while the denoiser learns (Kohya's `noise_offset`): at the last
+    /// timesteps some of the picture's brightness still shows through plain noise, and a network that leans on it draws dark
+    /// backgrounds where the prompt says white.
+    public var noiseOffset: Float = 0.15
     /// γ of min-SNR weighting (Hang et al. 2023, arXiv:2303.09556).
     public var minSNRGamma: Float = 5
 

@@ -50,10 +50,17 @@ struct ForgeCommand: ParsableCommand {
         @OptionGroup var place: Place
         @Option(help: "Pictures of each kind to measure on.") var pictures = 200
         @Flag(help: "Draw the sheet of icons only.") var sheetOnly = false
+        @Option(help: "First seed of the pictures and prompts, from \(Recipe().unseenSeed) on: those that no training saw.") var seed = Recipe().unseenSeed
         @Option(help: "The packaged model.") var model = ForgeCommand.packaged
 
+        func validate() throws {
+            guard seed >= Recipe().unseenSeed else { throw ValidationError("--seed is \(seed); training may have seen pictures below \(Recipe().unseenSeed).") }
+        }
+
         func run() throws {
-            let forge = try place.run()
+            var recipe = Recipe()
+            recipe.unseenSeed = seed
+            let forge = try place.run(recipe)
             if sheetOnly { try forge.drawSheet(model) } else { print(try forge.evaluate(model, pictures: pictures)) }
         }
     }

@@ -80,8 +80,8 @@ struct ForgeRunTests {
             for network in ForgeRun.Network.allCases { try first.train(network) }
             try first.package(to: path + "/model")
             try second.render()
-            try second.reopen([.autoencoder, .denoiser, .captioner], from: path + "/model")
-            for network in [ForgeRun.Network.denoiser, .captioner] { #expect(try second.train(network)) }
+            try second.reopen(ForgeRun.Network.allCases, from: path + "/model")
+            for network in ForgeRun.Network.allCases { #expect(try second.train(network)) }
             try second.package(to: path + "/same")
             func weights(_ model: String, _ file: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: "\(path)/\(model)/\(file)")) }
             let files = ["unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model", "captioner/model"].map { $0 + ".safetensors" }
