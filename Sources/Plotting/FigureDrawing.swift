@@ -172,23 +172,52 @@ struct FigureDrawing {
     }
 
     private func marks(_ canvas: Canvas, _ plot: Rectangle, labelled: Bool) {
+        let marks: [PlacedMark] = figure.marks.sorted { $0.x < $1.x }.compactMap { mark in
+            guard let position = xAxis.position(mark.x), (0...1).contains(position) else { return nil }
+            return (plot.x + position * plot.width, mark)
+        }
+        let events = marks.filter { $0.mark.kind == .event }, epochs = marks.filter { $0.mark.kind == .epoch }
+        for x in Set(events.map(\.x)) { canvas.line(x, plot.y, x, plot.bottom, .purple, width: 1.4) }
+        for (x, _) in epochs { canvas.line(x, plot.y, x, plot.bottom, .axis, width: 0.9, dashes: [3, 4]) }
+        guard labelled else { return }
+        labelEpochs(epochs, canvas, plot)
+        labelEvents(events, canvas, plot)
+    }
+
+    /// A mark and its place on the card.
+    private typealias PlacedMark = (x: Double, mark: Figure.Mark)
+
+    private func labelEpochs(_ epochs: [PlacedMark], _ canvas: Canvas, _ plot: Rectangle) {
+        let style = TextStyle(size: 10.5, colour: .muted, alignment: .centre)
         var free = -Double.infinity
-        for mark in figure.marks.sorted(by: { ($0.kind == .event ? 0 : 1, $0.x) < ($1.kind == .event ? 0 : 1, $1.x) }) {
-            guard let position = xAxis.position(mark.x), position >= 0, position <= 1 else { continue }
-            let x = plot.x + position * plot.width, isEvent = mark.kind == .event
-            let colour = isEvent ? Colour.purple : .axis
-            canvas.line(x, plot.y, x, plot.bottom, colour, width: isEvent ? 1.4 : 0.9, dashes: isEvent ? [] : [3, 4])
-            guard labelled, !mark.label.isEmpty else { continue }
-            let style = TextStyle(size: 10.5, colour: isEvent ? Colour.purple.mixed(with: .black, 0.3) : .muted, isBold: isEvent, alignment: .centre)
+        for (x, mark) in epochs where !mark.label.isEmpty {
             let width = canvas.measure(mark.label, style).width
-            // Events have a line of their own, so that epochs never hide them.
-            if isEvent {
-                canvas.text(mark.label, x: min(max(x, plot.x + width / 2), plot.right - width / 2), y: plot.y - 31, style)
-            } else if x - width / 2 > free {
-                canvas.text(mark.label, x: x, y: plot.y - 17, style)
-                free = x + width / 2 + 10
+            guard x - width / 2 > free else { continue }
+            canvas.text(mark.label, x: x, y: plot.y - 17, style)
+            free = x + width / 2 + 10
+        }
+    }
+
+    /// Events have a line of their own, so that epochs never hide them. What would overlap is said in one label, between the marks.
+    private func labelEvents(_ events: [PlacedMark], _ canvas: Canvas, _ plot: Rectangle) {
+        let style = TextStyle(size: 10.5, colour: Colour.purple.mixed(with: .black, 0.3), isBold: true, alignment: .centre)
+        var labels: [(marks: [PlacedMark], text: String, x: Double, width: Double)] = []
+        for event in events where !event.mark.label.isEmpty {
+            var marks = [event]
+            while true {
+                let joined = marks.map(\.mark.label).joined(separator: " · ")
+                let text = canvas.measure(joined, style).width <= plot.width ? joined : "\(marks.count) changes"
+                let width = canvas.measure(text, style).width
+                let x = min(max((marks[0].x + marks[marks.count - 1].x) / 2, plot.x + width / 2), plot.right - width / 2)
+                guard let last = labels.last, last.x + last.width / 2 + 8 > x - width / 2 else {
+                    labels.append((marks, text, x, width))
+                    break
+                }
+                marks = last.marks + marks
+                labels.removeLast()
             }
         }
+        for label in labels { canvas.text(label.text, x: label.x, y: plot.y - 31, style) }
     }
 
     private func xTicks(_ canvas: Canvas, _ plot: Rectangle) {

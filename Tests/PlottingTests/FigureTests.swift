@@ -50,6 +50,16 @@ import Testing
         #expect(abs(left.y - right.y - 290) <= 3, "the panel is 290 points high")
     }
 
+    @Test func `events that are close share a label, and too many are counted`() {
+        func drawn(_ events: [(x: Double, label: String)]) -> [UInt8] {
+            let marks = events.map { Figure.Mark(x: $0.x, label: $0.label, kind: .event) }
+            return Figure(title: "", panels: [.init(yLabel: "", series: [.init("", [(0, 0), (100, 1)])])], marks: marks).draw(scale: 1).rgb
+        }
+        #expect(drawn([(50, "lr 0.003 → 0.001"), (50, "rank 16 → 24"), (50, "cosine")]) == drawn([(50, "lr 0.003 → 0.001 · rank 16 → 24 · cosine")]))
+        #expect(drawn([(20, "rank 8"), (80, "rank 4")]) != drawn([(20, "rank 8 · rank 4"), (80, "")]))
+        #expect(drawn((0..<40).map { _ in (50, "rank 16 → 24") }) == drawn([(50, "40 changes")]))
+    }
+
     @Test func `a dense line draws the extremes of each column`() {
         // 100,000 points of noise with one spike: it must not get lost between two pixels.
         var points = (0..<100_000).map { (x: Double($0), y: 0.5 + 0.01 * Double($0 % 7)) }
