@@ -106,16 +106,16 @@ public final class DenseAdapter: LayerChange, @unchecked Sendable {
 
     public func weightDelta(multiplier: Float) -> Tensor {
         let kind = layer.kind, kernel = kind.kernel, matrix = difference.matrix()
-        let change = kind.isLinear ? matrix : matrix.reshaped([kind.outputs, kind.inputs, kernel, kernel]).transposed([0, 2, 3, 1])
+        let change = kind.isLinear ? matrix : matrix.reshaped([kind.outputs, kind.inputs, kernel, kernel])
         return magnitude.map { decomposed(change, $0, multiplier) } ?? change * multiplier
     }
 
     public func biasDelta(multiplier: Float) -> Tensor? { difference.bias.map { $0 * multiplier } }
 
-    /// `W' − W` of DoRA, in the layer's layout.
+    /// `W' − W` of DoRA.
     private func decomposed(_ change: Tensor, _ magnitude: Magnitude, _ multiplier: Float) -> Tensor {
         let base = layer.weight.value.converted(to: .float32), sum = base + change
-        let axes = Array(0..<sum.rank), kept = magnitude.isPerOutput ? 0 : sum.rank - 1
+        let axes = Array(0..<sum.rank), kept = magnitude.isPerOutput ? 0 : 1
         var norms = sum.square()
         for axis in axes where axis != kept { norms = norms.sum(axis: axis, keepingAxis: true) }
         let shape = axes.map { $0 == kept ? sum.shape[$0] : 1 }

@@ -41,7 +41,7 @@ public final class DyLoRA: LoRAModule, @unchecked Sendable {
         let end = (trainedBlock + 1) * unit, last = rule == .whole ? rank : end
         let factor = rule == .whole ? scale * (Float(rank) / Float(end)).squareRoot() : alpha / Float(trainedBlock + 1)
         return loRADelta(
-            x, layer.kind, down: opened(down.tensor, axis: 0, upTo: last), up: opened(up.tensor, axis: up.value.rank - 1, upTo: last), scale: multiplier * factor)
+            x, layer.kind, down: opened(down.tensor, axis: 0, upTo: last), up: opened(up.tensor, axis: 1, upTo: last), scale: multiplier * factor)
     }
 
     /// Ranks `0..<end` along `axis`, gradients flowing to the trained block alone.

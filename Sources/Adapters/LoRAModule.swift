@@ -5,9 +5,9 @@ import TensorCore
 ///
 /// B starts at zero, so before the first step the adapted model equals the base model.
 public protocol LoRAModule: LayerChange {
-    /// A: `[r, in]`, or `[r, k, k, in]` for a convolution.
+    /// A: `[r, in]`, or `[r, in, k, k]` for a convolution.
     var down: Parameter { get }
-    /// B: `[out, r]`, or `[out, 1, 1, r]` for a convolution.
+    /// B: `[out, r]`, or `[out, r, 1, 1]` for a convolution.
     var up: Parameter { get }
     var alpha: Float { get set }
 }
@@ -25,15 +25,15 @@ extension LoRAModule {
     public func set(_ values: [Tensor], alpha: Float?) { set(down: values[0], up: values[1], alpha: alpha ?? self.alpha) }
 
     public func tensors() -> [(ending: String, tensor: Tensor)] {
-        LoRAFactors(down: down.value, up: up.value, alpha: alpha).tensors(for: layer.kind)
+        LoRAFactors(down: down.value, up: up.value, alpha: alpha).tensors
     }
 
-    /// B·A as matrices, without scale: `[out, k·k·in]` (k is 1 for a linear layer).
+    /// B·A as matrices, without scale: `[out, in·k·k]` (k is 1 for a linear layer).
     func product() -> Tensor {
         withoutGradients { upMatrix.matmul(downMatrix) }
     }
 
-    /// A as `[r, k·k·in]`.
+    /// A as `[r, in·k·k]`.
     var downMatrix: Tensor { down.value.reshaped([rank, -1]) }
     /// B as `[out, r]`.
     var upMatrix: Tensor { up.value.reshaped([-1, rank]) }
@@ -127,17 +127,17 @@ extension LoRAFactors {
     static func fresh(_ kind: AdaptableKind, rank: Int, alpha: Float, generator: inout TorchGenerator) -> LoRAFactors {
         LoRAFactors(
             down: freshDown(kind, rank: rank, generator: &generator),
-            up: .zeros(kind.isLinear ? [kind.outputs, rank] : [kind.outputs, 1, 1, rank]), alpha: alpha)
+            up: .zeros(kind.isLinear ? [kind.outputs, rank] : [kind.outputs, rank, 1, 1]), alpha: alpha)
     }
 
     static func freshDown(_ kind: AdaptableKind, rank: Int, generator: inout TorchGenerator) -> Tensor {
         let kernel = kind.kernel, fanIn = kind.inputs * kernel * kernel
         let bound = 1 / Float(fanIn).squareRoot()
         let values = generator.uniform(rank * fanIn).map { $0 * 2 * bound - bound }
-        return Tensor(values, shape: kind.isLinear ? [rank, fanIn] : [rank, kernel, kernel, kind.inputs])
+        return Tensor(values, shape: kind.isLinear ? [rank, fanIn] : [rank, kind.inputs, kernel, kernel])
     }
 
-    /// File layout to the layer's: matrices gain or lose trailing 1×1, kernels go channels-last.
+    /// A file's shapes to the layer's: matrices gain or lose trailing 1×1.
     func inMemory(for kind: AdaptableKind, key: String, file: String) throws(AdapterError) -> LoRAFactors {
         let kernel = kind.kernel, isFlat = down.rank == 2 && down.shape[1] == kind.inputs * kernel * kernel      // [r, in · k · k]
         let found = [isFlat ? kind.inputs : down.shape[1], up.shape[0]], expected = [kind.inputs, kind.outputs]
@@ -147,17 +147,12 @@ extension LoRAFactors {
         }
         return withoutGradients {
             if kind.isLinear { return LoRAFactors(down: down.reshaped([rank, kind.inputs]), up: up.reshaped([kind.outputs, rank]), alpha: alpha) }
-            return LoRAFactors(down: down.reshaped([rank, kind.inputs, kernel, kernel]).transposed([0, 2, 3, 1]), up: up.reshaped([kind.outputs, 1, 1, rank]), alpha: alpha)
+            return LoRAFactors(down: down.reshaped([rank, kind.inputs, kernel, kernel]), up: up.reshaped([kind.outputs, rank, 1, 1]), alpha: alpha)
         }
     }
 
-    /// The reverse, with `.alpha` as a number without dimensions.
-    func tensors(for kind: AdaptableKind) -> [(ending: String, tensor: Tensor)] {
-        withoutGradients {
-            let inFile = kind.isLinear ? (down, up) : (down.transposed([0, 3, 1, 2]), up.reshaped([kind.outputs, rank, 1, 1]))
-            return [("lora_down.weight", inFile.0), ("lora_up.weight", inFile.1), ("alpha", .scalar(alpha))]
-        }
-    }
+    /// What a file holds: alpha is a number without dimensions.
+    var tensors: [(ending: String, tensor: Tensor)] { [("lora_down.weight", down), ("lora_up.weight", up), ("alpha", .scalar(alpha))] }
 }
 
 extension AdaptableKind {

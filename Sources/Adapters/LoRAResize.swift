@@ -43,7 +43,7 @@ extension LoRAModule {
         return values.map { $0 * scale }
     }
 
-    /// The thin decomposition of B·A: `[out, r]`, r values, `[r, k·k·in]`, through that of a small `[r, r]` core.
+    /// The thin decomposition of B·A: `[out, r]`, r values, `[r, in·k·k]`, through that of a small `[r, r]` core.
     private func decomposition() -> (u: Tensor, values: [Float], vt: Tensor) {
         withoutGradients {
             let up = upMatrix.svd(), down = downMatrix.svd()
@@ -88,9 +88,9 @@ extension LoRAModule {
         return ResizeReport(module: name, oldRank: oldRank, newRank: newRank, sumRetained: 1, frobeniusRetained: 1)
     }
 
-    /// Matrices back into the layer's own layout.
+    /// Matrices back into the factors' own shapes.
     private func place(down newDown: Tensor, up newUp: Tensor, rank newRank: Int, alpha newAlpha: Float) {
-        let downTail = Array(down.value.shape.dropFirst()), upShape = up.value.shape.dropLast() + [newRank]
-        set(down: newDown.reshaped([newRank] + downTail), up: newUp.reshaped(Array(upShape)), alpha: newAlpha)
+        let downShape = [newRank] + down.value.shape.dropFirst(), upShape = [layer.kind.outputs, newRank] + up.value.shape.dropFirst(2)
+        set(down: newDown.reshaped(downShape), up: newUp.reshaped(upShape), alpha: newAlpha)
     }
 }

@@ -1,14 +1,6 @@
 import Checkpoints
 import TensorCore
 
-/// How a tensor's axes in a checkpoint relate to those in memory.
-public enum WeightLayout: Sendable, Equatable {
-    /// The same in both.
-    case plain
-    /// `[Cout, Cin, kH, kW]` in the file, `[Cout, kH, kW, Cin]` in memory (channels last, as the pictures are).
-    case convolution
-}
-
 /// What a model consists of, in order of construction: its parameters, and its layers that take adapters.
 ///
 /// It grows only while the model's constructor runs on one thread and is read afterwards, hence `@unchecked Sendable`.
@@ -17,7 +9,6 @@ public final class Registry: @unchecked Sendable {
         /// The checkpoint key, as diffusers and transformers write it today.
         public let key: String
         public let parameter: Parameter
-        public let layout: WeightLayout
     }
 
     public private(set) var parameters: [Entry] = []
@@ -50,9 +41,9 @@ public final class Registry: @unchecked Sendable {
         }
     }
 
-    /// The parameters as a checkpoint holds them: file layout, file keys, order of construction.
+    /// The parameters as a checkpoint holds them, in order of construction.
     public func tensors() -> [(name: String, tensor: Tensor)] {
-        parameters.map { ($0.key, $0.layout.toFile($0.parameter.value)) }
+        parameters.map { ($0.key, $0.parameter.value.detached()) }
     }
 
     /// Writes the parameters as a safetensors file.

@@ -58,14 +58,14 @@ public struct Weights {
     ///   - initial: the distribution when there is no checkpoint; nil leaves it to the source.
     /// - Throws: `CheckpointError` when the key is missing or has another shape.
     public func parameter(
-        _ name: String, shape: [Int], layout: WeightLayout = .plain, initial: InitialValue? = nil
+        _ name: String, shape: [Int], initial: InitialValue? = nil
     ) throws(CheckpointError) -> Parameter {
         let stored = try read(Self.join(storedPath, name), shape: shape, initial: initial)
         let isMatrixOrKernel = shape.count == 2 || shape.count == 4
         let wanted = isMatrixOrKernel ? precision ?? stored.dtype : .float32
         let key = Self.join(path, name)
-        let parameter = Parameter(key, layout.toMemory(stored.dtype == wanted ? stored : stored.converted(to: wanted)))
-        registry.add(.init(key: key, parameter: parameter, layout: layout))
+        let parameter = Parameter(key, stored.dtype == wanted ? stored : stored.converted(to: wanted))
+        registry.add(.init(key: key, parameter: parameter))
         return parameter
     }
 

@@ -22,11 +22,11 @@ extension CComputeTests {
                     for ky in 0..<kH { for kx in 0..<kW {
                         let (iy, ix) = (oy * c.stride + ky - c.padTop, ox * c.stride + kx - c.padLeft)
                         guard iy >= 0, ix >= 0, iy < c.height, ix < c.width else { continue }
-                        let (pixel, tap) = (((b * c.height + iy) * c.width + ix) * C, ((o * kH + ky) * kW + kx) * C)
+                        let (pixel, tap) = (((b * c.height + iy) * c.width + ix) * C, (o * C * kH + ky) * kW + kx)
                         for i in 0..<C {
-                            sum += Double(x[pixel + i]) * Double(w[tap + i])
-                            dx[pixel + i] += slope * Double(w[tap + i])
-                            dw[tap + i] += slope * Double(x[pixel + i])
+                            sum += Double(x[pixel + i]) * Double(w[tap + i * kH * kW])
+                            dx[pixel + i] += slope * Double(w[tap + i * kH * kW])
+                            dw[tap + i * kH * kW] += slope * Double(x[pixel + i])
                         }
                     } }
                     y[at] = sum

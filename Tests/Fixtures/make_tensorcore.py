@@ -2,7 +2,7 @@
 """PyTorch's value and gradients of every op: tensorcore/ops.safetensors, read by FixtureTests.swift.
 
 Keys: CASE/input0 …, CASE/output, CASE/seed (the gradient of the output), CASE/gradient0 … Pictures are stored [B, H, W, C] and
-convolution weights [Cout, kH, kW, Cin], as the engine holds them. Computed in float64, stored as float32.
+convolution weights [Cout, Cin, kH, kW], as the engine holds them. Computed in float64, stored as float32.
 Needs torch and safetensors. Run: python3 Tests/Fixtures/make_tensorcore.py
 """
 import os
@@ -43,7 +43,7 @@ def conv(stride, padding):
     top, left, bottom, right = padding
 
     def apply(x, w, b):
-        return nhwc(F.conv2d(F.pad(nchw(x), (left, right, top, bottom)), nchw(w), b, stride=stride))
+        return nhwc(F.conv2d(F.pad(nchw(x), (left, right, top, bottom)), w, b, stride=stride))
     return apply
 
 
@@ -92,13 +92,13 @@ record("matmulTransposed", [normal(2, 17, 19), normal(23, 19)], lambda a, b: a @
 record("matmulBatched", [normal(2, 3, 7, 11), normal(2, 3, 11, 5)], torch.matmul)
 record("matmulBatchedTransposed", [normal(3, 7, 11), normal(3, 5, 11)], lambda a, b: a @ b.transpose(1, 2))
 record("linear", [normal(3, 5, 33), normal(21, 33), normal(21)], F.linear)
-record("conv3x3", [normal(2, 9, 7, 6), normal(11, 3, 3, 6), normal(11)], conv(1, (1, 1, 1, 1)))
-record("conv3x3Wide", [normal(1, 16, 16, 16), normal(24, 3, 3, 16) * 0.1, normal(24)], conv(1, (1, 1, 1, 1)))
-record("conv3x3Stride2", [normal(2, 8, 10, 5), normal(7, 3, 3, 5), normal(7)], conv(2, (1, 1, 1, 1)))
-record("conv3x3Stride2Asymmetric", [normal(1, 8, 10, 5), normal(7, 3, 3, 5), normal(7)], conv(2, (0, 0, 1, 1)))
-record("conv1x1", [normal(2, 5, 6, 9), normal(13, 1, 1, 9), normal(13)], conv(1, (0, 0, 0, 0)))
-record("conv4x4Stride4", [normal(2, 12, 8, 3), normal(10, 4, 4, 3), normal(10)], conv(4, (0, 0, 0, 0)))
-record("conv5x3", [normal(1, 7, 6, 4), normal(5, 5, 3, 4), normal(5)], conv(1, (2, 0, 1, 2)))
+record("conv3x3", [normal(2, 9, 7, 6), normal(11, 6, 3, 3), normal(11)], conv(1, (1, 1, 1, 1)))
+record("conv3x3Wide", [normal(1, 16, 16, 16), normal(24, 16, 3, 3) * 0.1, normal(24)], conv(1, (1, 1, 1, 1)))
+record("conv3x3Stride2", [normal(2, 8, 10, 5), normal(7, 5, 3, 3), normal(7)], conv(2, (1, 1, 1, 1)))
+record("conv3x3Stride2Asymmetric", [normal(1, 8, 10, 5), normal(7, 5, 3, 3), normal(7)], conv(2, (0, 0, 1, 1)))
+record("conv1x1", [normal(2, 5, 6, 9), normal(13, 9, 1, 1), normal(13)], conv(1, (0, 0, 0, 0)))
+record("conv4x4Stride4", [normal(2, 12, 8, 3), normal(10, 3, 4, 4), normal(10)], conv(4, (0, 0, 0, 0)))
+record("conv5x3", [normal(1, 7, 6, 4), normal(5, 4, 5, 3), normal(5)], conv(1, (2, 0, 1, 2)))
 record("groupNorm", [normal(2, 5, 4, 24) * 2 + 1, normal(24), normal(24)], group_norm(8, False))
 record("groupNormSiLU", [normal(2, 5, 4, 24) * 2 + 1, normal(24), normal(24)], group_norm(4, True))
 record("layerNorm", [normal(3, 5, 40) * 2 + 1, normal(40), normal(40)], lambda x, s, t: F.layer_norm(x, (40,), s, t, eps=1e-5))

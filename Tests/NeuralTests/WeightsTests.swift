@@ -19,15 +19,13 @@ import Testing
         }
     }
 
-    @Test("a kernel comes in channels last and goes out as it came, in every precision", arguments: [DType.float32, .float16, .bfloat16])
+    @Test("a kernel is held and goes out as it came, in every precision", arguments: [DType.float32, .float16, .bfloat16])
     func convolutionLayout(_ dtype: DType) throws {
         let file = Tensor((0..<48).map(Float.init), shape: [2, 3, 4, 2]).converted(to: dtype)
         let weights = Weights(Stored(["a.weight": file]))
-        let parameter = try weights["a"].parameter("weight", shape: [2, 3, 4, 2], layout: .convolution)
+        let parameter = try weights["a"].parameter("weight", shape: [2, 3, 4, 2])
         #expect(parameter.value.dtype == dtype)
-        #expect(parameter.value.shape == [2, 4, 2, 3])
-        // [o, c, y, x] = 24o + 8c + 2y + x stands at [o, y, x, c].
-        #expect(parameter.value.array.prefix(6) == [0, 8, 16, 1, 9, 17])
+        #expect(parameter.value.shape == [2, 3, 4, 2] && parameter.value.array == file.array)
         let out = weights.registry.tensors()[0]
         #expect(out.name == "a.weight" && out.tensor.shape == [2, 3, 4, 2] && out.tensor.array == file.array)
     }

@@ -91,7 +91,7 @@ import Testing
 
     /// Gradients of a small network that reaches convolution, normalisation and attention, one after the other.
     private static func gradientsOfBlock() -> [Float] {
-        let x = Tensor.testNormal([2, 16, 16, 32], seed: 1), w = Tensor.testNormal([32, 3, 3, 32], seed: 2, scale: 0.06).trackingGradient()
+        let x = Tensor.testNormal([2, 16, 16, 32], seed: 1), w = Tensor.testNormal([32, 32, 3, 3], seed: 2, scale: 0.06).trackingGradient()
         let s = Tensor.ones([32]).trackingGradient(), t = Tensor.zeros([32]).trackingGradient()
         let h = x.conv2d(w, bias: t, padding: Padding(1)).groupNorm(groups: 8, scale: s, shift: t, epsilon: 1e-5, activation: .silu)
         let a = h.reshaped([2, 256, 32])

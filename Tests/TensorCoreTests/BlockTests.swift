@@ -8,7 +8,7 @@ import Testing
     func residual(_ side: Int) {
         let c = 32
         let inputs: [Tensor] = [
-            .testNormal([2, side, side, c], seed: 1), .testNormal([c, 3, 3, c], seed: 2, scale: 0.06), .testNormal([c], seed: 3),
+            .testNormal([2, side, side, c], seed: 1), .testNormal([c, c, 3, 3], seed: 2, scale: 0.06), .testNormal([c], seed: 3),
             .testNormal([c], seed: 4, scale: 0.2) + 1, .testNormal([c], seed: 5, scale: 0.2), .testNormal([2, c], seed: 6),
         ]
         expectGradient(of: { i in
@@ -38,8 +38,8 @@ import Testing
     @Test("down and up again")
     func resolutions() {
         let inputs: [Tensor] = [
-            .testNormal([2, 12, 12, 24], seed: 1), .testNormal([32, 3, 3, 24], seed: 2, scale: 0.07), .testNormal([24, 3, 3, 32], seed: 3, scale: 0.06),
-            .testNormal([24, 1, 1, 48], seed: 4, scale: 0.14),
+            .testNormal([2, 12, 12, 24], seed: 1), .testNormal([32, 24, 3, 3], seed: 2, scale: 0.07), .testNormal([24, 32, 3, 3], seed: 3, scale: 0.06),
+            .testNormal([24, 48, 1, 1], seed: 4, scale: 0.14),
         ]
         expectGradient(of: { i in
             let low = i[0].conv2d(i[1], bias: nil, stride: 2, padding: Padding(1)).silu()

@@ -108,7 +108,7 @@ import Testing
     func convolution(_ index: Int) {
         let (kernel, stride, p) = Self.convolutions[index]
         let (h, w) = (5, 6)
-        let x = Tensor.testNormal([2, h, w, 3], seed: 11), weight = Tensor.testNormal([4, kernel[0], kernel[1], 3], seed: 12), bias = Tensor.testNormal([4], seed: 13)
+        let x = Tensor.testNormal([2, h, w, 3], seed: 11), weight = Tensor.testNormal([4, 3, kernel[0], kernel[1]], seed: 12), bias = Tensor.testNormal([4], seed: 13)
         let (outHeight, outWidth) = ((h + p.top + p.bottom - kernel[0]) / stride + 1, (w + p.left + p.right - kernel[1]) / stride + 1)
         expectGradient(of: { $0[0].conv2d($0[1], bias: $0[2], stride: stride, padding: p) }, at: [x, weight, bias], matching: { o in
             Oracle([2, outHeight, outWidth, 4]) { i in
@@ -117,7 +117,7 @@ import Testing
                     for v in 0..<kernel[1] {
                         let (row, column) = (i[1] * stride + u - p.top, i[2] * stride + v - p.left)
                         guard row >= 0, row < h, column >= 0, column < w else { continue }
-                        for c in 0..<3 { sum += o[0][i[0], row, column, c] * o[1][i[3], u, v, c] }
+                        for c in 0..<3 { sum += o[0][i[0], row, column, c] * o[1][i[3], c, u, v] }
                     }
                 }
                 return sum

@@ -19,7 +19,7 @@ import Testing
     }
 
     private static func makeWeights() -> [Parameter] {
-        [Parameter("conv.weight", .testNormal([8, 3, 3, 8], seed: 2, scale: 0.1), trainable: true), Parameter("conv.bias", .zeros([8]), trainable: true),
+        [Parameter("conv.weight", .testNormal([8, 8, 3, 3], seed: 2, scale: 0.1), trainable: true), Parameter("conv.bias", .zeros([8]), trainable: true),
          Parameter("norm.weight", .ones([8]), trainable: true)]
     }
 
@@ -129,7 +129,7 @@ import Testing
 
     @Test("shapes that do not fit end the process in optimised builds, too")
     func shapeChecks() async {
-        await #expect(processExitsWith: .failure) { _ = Tensor.ones([1, 4, 4, 3]).conv2d(.ones([8, 3, 3, 4]), bias: nil) }
+        await #expect(processExitsWith: .failure) { _ = Tensor.ones([1, 4, 4, 3]).conv2d(.ones([8, 4, 3, 3]), bias: nil) }
         await #expect(processExitsWith: .failure) { _ = Tensor.ones([2, 3]) + Tensor.ones([2, 4]) }
         await #expect(processExitsWith: .failure) { _ = Tensor.ones([2, 3]).linear(.ones([2, 4])) }
         await #expect(processExitsWith: .failure) { _ = Tensor.embedding(.ones([2, 3]), [2], shape: [1]) }

@@ -2,7 +2,7 @@
 /// normalisations, activations.
 ///
 /// Conventions
-/// - Arrays are contiguous and row-major; pictures are `[B, H, W, C]`, convolution weights `[Cout, kH, kW, Cin]`.
+/// - Arrays are contiguous and row-major; pictures are `[B, H, W, C]`, convolution weights `[Cout, Cin, kH, kW]`.
 /// - Values are float32 (`float`). A `const void *` with a `cc_dtype` may be half precision (frozen weights);
 ///   it is widened while it is read.
 /// - Counts and strides are elements, not bytes. A count of zero is legal and does nothing (reductions yield 0).
@@ -83,7 +83,7 @@ void cc_gemm_batched(ptrdiff_t count, bool transA, bool transB, ptrdiff_t M, ptr
 
 // MARK: - Convolution
 
-/// The shape of a 2-D convolution of `x [B, H, W, Cin]` with `w [Cout, kH, kW, Cin]` to `y [B, Ho, Wo, Cout]`,
+/// The shape of a 2-D convolution of `x [B, H, W, Cin]` with `w [Cout, Cin, kH, kW]`, as checkpoints have it, to `y [B, Ho, Wo, Cout]`,
 /// `Ho = (H + padTop + padBottom − kH) / stride + 1`, likewise `Wo`.
 typedef struct cc_conv {
     ptrdiff_t batch, height, width, channels;

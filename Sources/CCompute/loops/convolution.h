@@ -116,7 +116,7 @@ static void plan_bands(correlate_t *t) {
     t->rowBands = ceil_div(t->rows, t->bandRows);
 }
 
-/// How the weights of a correlation lie in `[Cout, kH, kW, Cin]`.
+/// The weights of a correlation, and how its taps lie in them.
 typedef struct {
     const cc_conv *c;
     const void *w;
@@ -127,27 +127,42 @@ typedef struct {
     float *packed;
 } weights_t;
 
-enum { packDepth = 256 };
+enum { packChannels = 32 };
 
-/// Items are blocks of `packDepth` terms of one panel after another.
-BODY(pack_weights_body, weights_t) {
+/// The place in the kernel of tap (`y`, `x`) of the correlation.
+INLINE ptrdiff_t kernel_tap(const weights_t *t, ptrdiff_t y, ptrdiff_t x) {
+    return t->forward ? y * t->c->kernelWidth + x : (t->firstY - y * t->c->stride) * t->c->kernelWidth + t->firstX - x * t->c->stride;
+}
+
+/// Packs `count` channels from `first` of the source: tap `j` of channel `first + i` of the panel goes to `rows + (i · taps + j) · width`.
+static void pack_channels(const weights_t *t, ptrdiff_t p, ptrdiff_t first, ptrdiff_t count, float *rows) {
     const cc_conv *c = t->c;
-    ptrdiff_t blocks = ceil_div(t->depth, packDepth), base = first_vector(t->panels, t->firstPanel) * LANES;
     ptrdiff_t taps = c->kernelHeight * c->kernelWidth, C = c->channels;
+    ptrdiff_t width = vectors_of(t->panels, p) * LANES, column = first_vector(t->panels, p) * LANES, n = columns_of(t->panels, p);
+    if (t->forward) pack_transposed(n, count * taps, advanced(t->w, c->weightType, (column * C + first) * taps), c->weightType, C * taps, rows, width);
+    else if (taps == 1) pack_rows(n, count, advanced(t->w, c->weightType, first * C + column), c->weightType, C, rows, width);
+    else for (ptrdiff_t i = 0; i < count; i++)
+        pack_transposed(n, taps, advanced(t->w, c->weightType, ((first + i) * C + column) * taps), c->weightType, taps, rows + i * taps * width, width);
+}
+
+/// Items are blocks of `packChannels` channels of the source, of one panel after another. A panel's rows are (tap row, tap column, channel).
+BODY(pack_weights_body, weights_t) {
+    ptrdiff_t taps = t->c->kernelHeight * t->c->kernelWidth, channels = t->forward ? t->c->channels : t->c->outChannels;
+    ptrdiff_t blocks = ceil_div(channels, packChannels), base = first_vector(t->panels, t->firstPanel) * LANES;
+    float *rows = scratch_take(taps == 1 ? 0 : packChannels * taps * tileVectors * LANES);
     for (ptrdiff_t item = begin; item < end; item++) {
-        ptrdiff_t p = t->firstPanel + item / blocks, first = item % blocks * packDepth, last = smaller(t->depth, first + packDepth);
-        ptrdiff_t width = vectors_of(t->panels, p) * LANES, column = first_vector(t->panels, p) * LANES, n = columns_of(t->panels, p);
-        float *panel = t->packed + (column - base) * t->depth + first * width;
-        if (t->forward) {
-            pack_transposed(n, last - first, advanced(t->w, c->weightType, column * t->depth + first), c->weightType, t->depth, panel, width);
-            continue;
-        }
-        for (ptrdiff_t k = first; k < last; k++) {  // terms are (tap row, tap column, Cout)
-            ptrdiff_t o = k % c->outChannels, x = k / c->outChannels % t->tapsX, y = k / c->outChannels / t->tapsX;
-            ptrdiff_t tap = (t->firstY - y * c->stride) * c->kernelWidth + t->firstX - x * c->stride;
-            pack_rows(n, 1, advanced(t->w, c->weightType, (o * taps + tap) * C + column), c->weightType, C, panel + (k - first) * width, width);
+        ptrdiff_t p = t->firstPanel + item / blocks, first = item % blocks * packChannels, count = smaller(packChannels, channels - first);
+        ptrdiff_t width = vectors_of(t->panels, p) * LANES;
+        float *panel = t->packed + (first_vector(t->panels, p) * LANES - base) * t->depth;
+        if (taps == 1) { pack_channels(t, p, first, count, panel + first * width); continue; }
+        pack_channels(t, p, first, count, rows);
+        for (ptrdiff_t y = 0; y < t->tapsY; y++) for (ptrdiff_t x = 0; x < t->tapsX; x++) {
+            const float *row = rows + kernel_tap(t, y, x) * width;
+            float *target = panel + ((y * t->tapsX + x) * channels + first) * width;
+            for (ptrdiff_t i = 0; i < count; i++) memcpy(target + i * width, row + i * taps * width, (size_t)width * sizeof(float));
         }
     }
+    scratch_release(rows);
 }
 
 // MARK: - Few output channels
@@ -174,8 +189,7 @@ static void pack_few(const correlate_t *t, const weights_t *weights, float *pack
         memset(panel, 0, (size_t)(t->channels * width) * sizeof(float));
         for (ptrdiff_t k = 0; k < t->channels; k++) for (ptrdiff_t j = 0; j < n; j++) {
             ptrdiff_t tap = (first + j) / t->N, channel = (first + j) % t->N, y = tap / t->tapsX, x = tap % t->tapsX;
-            ptrdiff_t turned = (weights->firstY - y * c->stride) * c->kernelWidth + weights->firstX - x * c->stride;
-            ptrdiff_t at = weights->forward ? (channel * taps + tap) * c->channels + k : (k * taps + turned) * c->channels + channel;
+            ptrdiff_t o = weights->forward ? channel : k, i = weights->forward ? k : channel, at = (o * c->channels + i) * taps + kernel_tap(weights, y, x);
             widen(1, advanced(weights->w, c->weightType, at), c->weightType, panel + k * width + j);
         }
     }
@@ -242,7 +256,8 @@ static void correlate(correlate_t *t, weights_t *weights) {
     for (t->firstPanel = 0; t->firstPanel < t->panels.count; t->firstPanel = t->lastPanel) {
         t->lastPanel = smaller(t->panels.count, t->firstPanel + together);
         weights->firstPanel = t->firstPanel;
-        cc_parallel_for((t->lastPanel - t->firstPanel) * ceil_div(K, packDepth), 4, pack_weights_body, weights);
+        ptrdiff_t blocks = ceil_div(t->channels, packChannels);
+        cc_parallel_for((t->lastPanel - t->firstPanel) * blocks, larger(1, 1024 / (packChannels * t->tapsY * t->tapsX)), pack_weights_body, weights);
         cc_parallel_for(t->batch * t->rowBands * t->columnBands, 1, correlate_body, t);
     }
     scratch_release(packed);
@@ -352,14 +367,16 @@ BODY(weight_gradient_body, weight_gradient_t) {
     scratch_release(band);
 }
 
-typedef struct { const float *partial; float *dw; ptrdiff_t count, groups; bool accumulate; } weight_sum_t;
+typedef struct { const float *partial; float *dw; ptrdiff_t outChannels, taps, channels, groups; bool accumulate; } weight_sum_t;
 
+/// Items are output channels: the sum of all groups, with the taps of a channel side by side.
 BODY(weight_sum_body, weight_sum_t) {
-    for (ptrdiff_t g = 0; g < t->groups; g++) {
-        const float *partial = t->partial + g * t->count;
-        float *dw = t->dw;
-        if (g == 0 && !t->accumulate) memcpy(dw + begin, partial + begin, (size_t)(end - begin) * sizeof(float));
-        else for (ptrdiff_t i = begin; i < end; i++) dw[i] += partial[i];
+    ptrdiff_t T = t->taps, C = t->channels;
+    for (ptrdiff_t o = begin; o < end; o++) for (ptrdiff_t g = 0; g < t->groups; g++) for (ptrdiff_t tap = 0; tap < T; tap++) {
+        const float *partial = t->partial + ((g * t->outChannels + o) * T + tap) * C;
+        float *dw = t->dw + o * C * T + tap;
+        if (g == 0 && !t->accumulate) for (ptrdiff_t i = 0; i < C; i++) dw[i * T] = partial[i];
+        else for (ptrdiff_t i = 0; i < C; i++) dw[i * T] += partial[i];
     }
 }
 
@@ -388,11 +405,11 @@ static void conv2d_backward_weight(const cc_conv *c, const float *x, const float
     t.sliceChannels = smaller(O, larger(mostTileRows, weightSliceFloats / K / mostTileRows * mostTileRows));
     t.slices = ceil_div(O, t.sliceChannels);
     t.groups = larger(1, smaller(t.bands, weightGroups / t.slices));
-    bool single = t.groups == 1 && !accumulate;
+    bool single = t.groups == 1 && !accumulate && K == C;
     t.partial = single ? dw : scratch_take(t.groups * O * K);
     cc_parallel_for(t.groups * t.slices, 1, weight_gradient_body, &t);
     if (single) return;
-    weight_sum_t sum = {t.partial, dw, O * K, t.groups, accumulate};
-    cc_parallel_for(O * K, elementGrain, weight_sum_body, &sum);
+    weight_sum_t sum = {t.partial, dw, O, K / C, C, t.groups, accumulate};
+    cc_parallel_for(O, row_grain(K), weight_sum_body, &sum);
     scratch_release(t.partial);
 }

@@ -177,21 +177,24 @@ INLINE void window_spectra(const int m, const winograd_t *t, ptrdiff_t begin, pt
 /// Items are tiles.
 BODY(window_spectra_body, winograd_t) { if (t->m == 4) window_spectra(4, t, begin, end); else window_spectra(2, t, begin, end); }
 
+/// Widens the filters of input channels `k ..< k + depth` for one panel of output channels: tap `j` of channel `k + i` goes to `taps + (9i + j)·width`.
+static void widen_filters(const winograd_t *t, ptrdiff_t p, ptrdiff_t k, ptrdiff_t depth, float *taps) {
+    cc_dtype type = t->c->weightType;
+    ptrdiff_t width = vectors_of(&t->panels, p) * LANES, column = first_vector(&t->panels, p) * LANES, n = columns_of(&t->panels, p), C = t->c->channels;
+    if (t->forward) { pack_transposed(n, 9 * depth, advanced(t->w, type, (column * C + k) * 9), type, 9 * C, taps, width); return; }
+    for (ptrdiff_t i = 0; i < depth; i++) pack_transposed(n, 9, advanced(t->w, type, ((k + i) * C + column) * 9), type, 9, taps + 9 * i * width, width);
+}
+
 /// Transforms the filters of input channels `k ..< k + depth` for one panel of output channels: frequency `f` of channel `k + i` goes to
 /// `u + f·stride + i·width`. `taps` is room for `9 · depth · width` floats.
 INLINE void transform_filters(const int m, const winograd_t *t, ptrdiff_t p, ptrdiff_t k, ptrdiff_t depth, float *taps, float *u, ptrdiff_t stride) {
-    const cc_conv *c = t->c;
-    ptrdiff_t width = vectors_of(&t->panels, p) * LANES, column = first_vector(&t->panels, p) * LANES, n = columns_of(&t->panels, p), C = c->channels;
-    for (ptrdiff_t tap = 0; tap < 9; tap++) {
-        float *target = taps + tap * depth * width;
-        if (t->forward) pack_transposed(n, depth, advanced(t->w, c->weightType, (column * 9 + tap) * C + k), c->weightType, 9 * C, target, width);
-        else pack_rows(n, depth, advanced(t->w, c->weightType, (k * 9 + 8 - tap) * C + column), c->weightType, 9 * C, target, width);
-    }
-    for (ptrdiff_t i = 0; i < depth * width; i += LANES) {
+    ptrdiff_t width = vectors_of(&t->panels, p) * LANES;
+    widen_filters(t, p, k, depth, taps);
+    for (ptrdiff_t i = 0; i < depth; i++) for (ptrdiff_t v = 0; v < width; v += LANES) {
         vf g[9], s[36];
-        _Pragma("unroll") for (int tap = 0; tap < 9; tap++) g[tap] = load(taps + tap * depth * width + i);
+        _Pragma("unroll") for (int tap = 0; tap < 9; tap++) g[tap] = load(taps + (9 * i + (t->forward ? tap : 8 - tap)) * width + v);
         filter_2d(m, g, s);
-        _Pragma("unroll") for (int f = 0; f < (m + 2) * (m + 2); f++) store(u + f * stride + i, s[f]);
+        _Pragma("unroll") for (int f = 0; f < (m + 2) * (m + 2); f++) store(u + f * stride + i * width + v, s[f]);
     }
 }
 
@@ -344,10 +347,8 @@ INLINE void filter_gradients(const int m, const winograd_t *t, ptrdiff_t begin, 
         _Pragma("unroll") for (int f = 0; f < (m + 2) * (m + 2); f++) u[f] = load(t->product + (f * t->to.channels + o) * t->padded + c);
         filter_gradient_2d(m, u, g);
         ptrdiff_t n = smaller(LANES, C - c);
-        for (int tap = 0; tap < 9; tap++) {
-            float *target = t->dw + (o * 9 + tap) * C + c;
-            store_part(target, t->accumulate ? g[tap] + load_part(target, n) : g[tap], n);
-        }
+        float *target = t->dw + (o * C + c) * 9;
+        for (int tap = 0; tap < 9; tap++) for (ptrdiff_t i = 0; i < n; i++) target[9 * i + tap] = t->accumulate ? target[9 * i + tap] + g[tap][i] : g[tap][i];
     }
 }
 

@@ -125,7 +125,7 @@ struct TaggerConvNeXt: Sendable {
     }
 }
 
-/// A convolution of each channel with its own kernel, the size kept: "weight" is `[C, 1, k, k]` in files, "bias" `[C]`.
+/// A convolution of each channel with its own kernel, the size kept: "weight" is `[C, 1, k, k]`, "bias" `[C]`.
 ///
 /// For models that are used and not trained: no gradient goes through it.
 struct DepthwiseConv2d: Sendable {
@@ -138,9 +138,9 @@ struct DepthwiseConv2d: Sendable {
         let fanIn = InitialValue.fanIn(kernel * kernel)
         self.channels = channels
         self.kernel = kernel
-        weight = try w.parameter("weight", shape: [channels, 1, kernel, kernel], layout: .convolution, initial: fanIn)
+        weight = try w.parameter("weight", shape: [channels, 1, kernel, kernel], initial: fanIn)
         bias = hasBias ? try w.parameter("bias", shape: [channels], initial: fanIn) : nil
-        let values = weight.value.array                                  // [C, k, k, 1]
+        let values = weight.value.array                                  // [C, 1, k, k]
         taps = (0..<(kernel * kernel * channels)).map { values[$0 % channels * kernel * kernel + $0 / channels] }
         shift = bias?.value.array ?? [Float](repeating: 0, count: channels)
     }

@@ -83,8 +83,11 @@ struct TransformerBlock: Sendable {
     func callAsFunction(_ x: Tensor, context: Tensor, cache: ContextCache?) -> Tensor {
         var h = x + attention1(norm1(x), context: onlyCrossAttention ? context : nil, cache: onlyCrossAttention ? cache : nil)
         h = h + attention2(norm2(h), context: context, cache: cache)
-        return h + output(gate(norm3(h)).geglu())
+        return h.mapRows(atMost: Self.tokensAtOnce) { $0 + output(gate(norm3($0)).geglu()) }
     }
+
+    /// The feed-forward network's hidden layer is eight times as wide as the tokens, and they do not need each other there.
+    private static let tokensAtOnce = 2048
 }
 
 /// Transformer blocks over the cells of a feature map, around a skip: diffusers' `Transformer2DModel`.

@@ -1,8 +1,7 @@
 import Checkpoints
 import TensorCore
 
-/// Two-dimensional cross-correlation over `[B, H, W, C]` with a square kernel; "weight" is `[Cout, Cin, k, k]` in files and
-/// `[Cout, k, k, Cin]` in memory, "bias" `[Cout]`.
+/// Two-dimensional cross-correlation over `[B, H, W, C]` with a square kernel; "weight" is `[Cout, Cin, k, k]`, "bias" `[Cout]`.
 ///
 /// `adapters` changes only between steps, by the one session that owns the model; hence `@unchecked Sendable`.
 public final class Conv2d: AdaptableLayer, @unchecked Sendable {
@@ -27,7 +26,7 @@ public final class Conv2d: AdaptableLayer, @unchecked Sendable {
         self.stride = stride
         self.padding = padding
         kind = .convolution(inputs: inputs, outputs: outputs, kernel: kernel, stride: stride, padding: padding)
-        weight = try w.parameter("weight", shape: [outputs, inputs, kernel, kernel], layout: .convolution, initial: initial ?? fanIn)
+        weight = try w.parameter("weight", shape: [outputs, inputs, kernel, kernel], initial: initial ?? fanIn)
         bias = hasBias ? try w.parameter("bias", shape: [outputs], initial: initial == nil ? fanIn : .zeros) : nil
         w.registry.add(self, at: w.path)
     }

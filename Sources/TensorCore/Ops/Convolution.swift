@@ -13,16 +13,16 @@ public struct Padding: Sendable, Equatable {
 }
 
 extension Tensor {
-    /// Cross-correlation `y[h, w, o] = Σ x[h·stride + i − top, w·stride + j − left, c] weight[o, i, j, c] + bias[o]`.
+    /// Cross-correlation `y[h, w, o] = Σ x[h·stride + i − top, w·stride + j − left, c] weight[o, c, i, j] + bias[o]`.
     ///
     /// - Parameters:
-    ///   - weight: `[Cout, kH, kW, Cin]` of any type.
+    ///   - weight: `[Cout, Cin, kH, kW]` of any type.
     ///   - bias: `[Cout]`.
     /// - Returns: `[B, H′, W′, Cout]` for `[B, H, W, Cin]`, `H′ = (H + top + bottom − kH) / stride + 1`.
     /// - Gradient: `dx` gathers `dy` through the weight, `dW = Σ dyᵀ patches`, `db = Σ dy`. Keeps `x` only when the weight is trained.
     public func conv2d(_ weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Padding = Padding(0)) -> Tensor {
         let g = Tensor.convolution(shape, weight, stride, padding)
-        require(bias == nil || bias!.shape == [weight.shape[0]], "conv2d: bias \(bias?.shape ?? []), weight \(weight.shape) is [Cout, kH, kW, Cin]")
+        require(bias == nil || bias!.shape == [weight.shape[0]], "conv2d: bias \(bias?.shape ?? []), weight \(weight.shape) is [Cout, Cin, kH, kW]")
         let x = weight.requiresGradient ? detached() : nil, w = weight.detached(), b = bias?.detached().widened(), shape = shape
         let y = withUnsafePointer(to: g) { g in
             let y = Tensor(uninitialized: [shape[0], cc_conv_out_height(g), cc_conv_out_width(g), weight.shape[0]])
@@ -48,10 +48,10 @@ extension Tensor {
     /// The sizes of a convolution, checked.
     private static func convolution(_ input: [Int], _ weight: Tensor, _ stride: Int, _ p: Padding) -> cc_conv {
         let w = weight.shape
-        require(input.count == 4 && w.count == 4 && input[3] == w[3], "conv2d: input \(input) is [B, H, W, Cin], weight \(w) is [Cout, kH, kW, Cin]")
-        require(stride > 0 && input[1] + p.top + p.bottom >= w[1] && input[2] + p.left + p.right >= w[2],
+        require(input.count == 4 && w.count == 4 && input[3] == w[1], "conv2d: input \(input) is [B, H, W, Cin], weight \(w) is [Cout, Cin, kH, kW]")
+        require(stride > 0 && input[1] + p.top + p.bottom >= w[2] && input[2] + p.left + p.right >= w[3],
                 "conv2d: input \(input) with \(p) is smaller than the kernel of weight \(w), or stride \(stride) is below 1")
-        return cc_conv(batch: input[0], height: input[1], width: input[2], channels: input[3], outChannels: w[0], kernelHeight: w[1], kernelWidth: w[2],
+        return cc_conv(batch: input[0], height: input[1], width: input[2], channels: input[3], outChannels: w[0], kernelHeight: w[2], kernelWidth: w[3],
                        stride: stride, padTop: p.top, padLeft: p.left, padBottom: p.bottom, padRight: p.right, weightType: weight.dtype.code, tight: false)
     }
 }

@@ -58,6 +58,25 @@ extension Tensor {
         }
     }
 
+    /// `body` of float32 rows (the last axis), each of which it treats alone: `rows` at a time where nothing is recorded, so that
+    /// what it makes on the way stays small, else all at once.
+    ///
+    /// - Parameter body: `[n, C]` → `[n, C′]`.
+    /// - Returns: `[…, C′]` for `[…, C]`.
+    public func mapRows(atMost rows: Int, _ body: (Tensor) -> Tensor) -> Tensor {
+        require(rank > 0 && rows > 0, "mapRows: \(rows) at a time of \(shape)")
+        let flat = reshaped([shape.dropLast().product, shape.last!]), count = flat.shape[0]
+        func shaped(_ result: Tensor) -> Tensor { result.reshaped(shape.dropLast() + [result.shape[1]]) }
+        if count <= rows || GradientMode.current.kind == .recording { return shaped(body(flat)) }
+        var result: Tensor?
+        for start in stride(from: 0, to: count, by: rows) {
+            let part = body(flat.sliced(axis: 0, from: start, to: min(start + rows, count))), width = part.shape[1]
+            if result == nil { result = Tensor(uninitialized: [count, width]) }
+            cc_copy_rows(part.shape[0], width, part.floats, width, result!.floats + start * width, width)
+        }
+        return shaped(result!)
+    }
+
     /// Elements `from..<to` along `axis`. Copies.
     /// - Gradient: `dy` in its place, zeros around it.
     public func sliced(axis: Int, from start: Int, to end: Int) -> Tensor {
