@@ -114,10 +114,61 @@ BODY(attention_forward_body, attention_t) {
     scratch_release((float *)s);
 }
 
+// With few queries (a caption's next token) laying out keys and values would cost more than the products.
+
+enum { fewQueries = 4 };
+
+/// `y[d] = factor · Σ_j weights[j] rows[j·stride + d]`.
+static void weighted_sum(ptrdiff_t n, ptrdiff_t D, const float *weights, const float *rows, ptrdiff_t stride, float factor, float *y) {
+    ptrdiff_t d = 0;
+    for (; d + 4 * LANES <= D; d += 4 * LANES) {
+        vf acc[4] = {(vf){0}, (vf){0}, (vf){0}, (vf){0}};
+        for (ptrdiff_t j = 0; j < n; j++) _Pragma("unroll") for (int v = 0; v < 4; v++) acc[v] += weights[j] * load(rows + j * stride + d + v * LANES);
+        _Pragma("unroll") for (int v = 0; v < 4; v++) store(y + d + v * LANES, acc[v] * factor);
+    }
+    for (; d < D; d += LANES) {
+        ptrdiff_t columns = smaller(LANES, D - d);
+        vf acc = {0};
+        for (ptrdiff_t j = 0; j < n; j++) acc += weights[j] * load_part(rows + j * stride + d, columns);
+        store_part(y + d, acc * factor, columns);
+    }
+}
+
+/// Items are heads of pictures.
+BODY(few_queries_body, attention_t) {
+    const cc_attention *a = &t->a;
+    ptrdiff_t D = a->width;
+    float *query = scratch_take(D + a->keys + dotColumns), *scores = query + D;
+    for (ptrdiff_t head = begin; head < end; head++) for (ptrdiff_t i = 0; i < a->queries; i++) {
+        ptrdiff_t b = head / a->heads, column = head % a->heads * D, row = b * a->queries + i, n = visible_keys(a, b, i);
+        const float *k = t->k + b * a->keys * a->kvRow + column, *v = t->v + b * a->keys * a->kvRow + column, *q = t->q + row * a->qRow + column;
+        for (ptrdiff_t d = 0; d < D; d++) query[d] = q[d] * a->scale;
+        for (ptrdiff_t j = 0; j < n; j += dotColumns) {
+            float sums[fewRows][dotColumns];
+            if (j + dotColumns <= n) dots(1, dotColumns, CC_F32, D, query, D, k + j * a->kvRow, a->kvRow, sums);
+            else for (ptrdiff_t last = j; last < n; last++) {
+                float single[fewRows][dotColumns];
+                dots(1, 1, CC_F32, D, query, D, k + last * a->kvRow, a->kvRow, single);
+                sums[0][last - j] = single[0][0];
+            }
+            memcpy(scores + j, sums[0], sizeof sums[0]);
+        }
+        float largest = score_max(n, scores), total = exp_row(n, scores, largest, scores);
+        bool seesNone = total == 0.0f;
+        weighted_sum(n, D, scores, v, a->kvRow, seesNone ? 0.0f : 1.0f / total, t->y + row * a->outRow + column);
+        if (t->lseOut) t->lseOut[head * a->queries + i] = seesNone ? -INFINITY : largest + logf(total);
+    }
+    scratch_release(query);
+}
+
 static void attention_forward(const cc_attention *a, const float *q, const float *k, const float *v, float *out, float *lse) {
     attention_t t = attention_plan(a);
     ptrdiff_t heads = a->batch * a->heads;
     t.q = q; t.k = k; t.v = v; t.y = out; t.lseOut = lse;
+    if (a->queries <= fewQueries) {
+        cc_parallel_for(heads, larger(1, 50000 / larger(1, a->queries * a->keys * a->width)), few_queries_body, &t);
+        return;
+    }
     float *scratch = scratch_take(heads * (t.keyBlocks * keyBlock * a->width + a->keys * t.padded));
     t.packedKT = scratch;
     t.packedV = scratch + heads * t.keyBlocks * keyBlock * a->width;

@@ -64,6 +64,65 @@ BODY(gemm_body, gemm_t) {
     scratch_release(scratch);
 }
 
+// With few rows of A, packing B would cost more than the products: rows of Bᵀ are multiplied where they lie, as fast as memory gives them.
+
+enum { fewRows = 4, dotColumns = 4, dotBlock = 16 };
+
+/// `sums[i][j] = Σ_k a[i·lda + k] b[j·ldb + k]`.
+INLINE void dots(const int rows, const int columns, const cc_dtype type, ptrdiff_t K, const float *a, ptrdiff_t lda, const void *b, ptrdiff_t ldb,
+                 float sums[fewRows][dotColumns]) {
+    vf acc[fewRows][dotColumns];
+    _Pragma("unroll") for (int i = 0; i < rows; i++) _Pragma("unroll") for (int j = 0; j < columns; j++) acc[i][j] = (vf){0};
+    ptrdiff_t k = 0;
+    for (; k + LANES <= K; k += LANES) {
+        vf column[dotColumns];
+        _Pragma("unroll") for (int j = 0; j < columns; j++) column[j] = load_wide(advanced(b, type, j * ldb + k), type);
+        _Pragma("unroll") for (int i = 0; i < rows; i++) {
+            vf row = load(a + i * lda + k);
+            _Pragma("unroll") for (int j = 0; j < columns; j++) acc[i][j] += row * column[j];
+        }
+    }
+    if (k < K) for (int j = 0; j < columns; j++) {
+        float rest[LANES] = {0};
+        widen(K - k, advanced(b, type, j * ldb + k), type, rest);
+        for (int i = 0; i < rows; i++) acc[i][j] += load_part(a + i * lda + k, K - k) * load(rest);
+    }
+    _Pragma("unroll") for (int i = 0; i < rows; i++) _Pragma("unroll") for (int j = 0; j < columns; j++) sums[i][j] = sum_of_lanes(acc[i][j]);
+}
+
+INLINE void dot_columns(const int rows, const cc_dtype type, const gemm_t *t, ptrdiff_t first, ptrdiff_t last) {
+    for (ptrdiff_t j = first; j < last; j += dotColumns) {
+        const void *b = advanced(t->B, type, j * t->ldb);
+        ptrdiff_t columns = smaller(dotColumns, last - j);
+        float sums[fewRows][dotColumns];
+        if (columns == dotColumns) dots(rows, dotColumns, type, t->K, t->A, t->lda, b, t->ldb, sums);
+        else for (ptrdiff_t n = 0; n < columns; n++) {
+            float single[fewRows][dotColumns];
+            dots(rows, 1, type, t->K, t->A, t->lda, advanced(b, type, n * t->ldb), t->ldb, single);
+            for (int i = 0; i < rows; i++) sums[i][n] = single[i][0];
+        }
+        for (int i = 0; i < rows; i++) for (ptrdiff_t n = 0; n < columns; n++) {
+            float *c = t->C + i * t->ldc + j + n;
+            *c = t->alpha * sums[i][n] + (t->bias ? t->bias[j + n] : 0) + (t->beta == 0 ? 0 : t->beta * *c);
+        }
+    }
+}
+
+#define DOTS(type) \
+    switch (t->M) { \
+    case 1: dot_columns(1, type, t, first, last); break; \
+    case 2: dot_columns(2, type, t, first, last); break; \
+    case 3: dot_columns(3, type, t, first, last); break; \
+    default: dot_columns(4, type, t, first, last); \
+    }
+
+/// Items are blocks of columns of C.
+BODY(few_rows_body, gemm_t) {
+    ptrdiff_t first = begin * dotBlock, last = smaller(t->N, end * dotBlock);
+    if (t->typeB == CC_F32) DOTS(CC_F32) else if (t->typeB == CC_F16) DOTS(CC_F16) else DOTS(CC_BF16)
+}
+#undef DOTS
+
 /// C = beta·C + bias: what is left when there are no terms.
 static void gemm_without_terms(const gemm_t *t, ptrdiff_t count) {
     for (ptrdiff_t product = 0; product < count; product++) for (ptrdiff_t i = 0; i < t->M; i++) for (ptrdiff_t j = 0; j < t->N; j++) {
@@ -75,6 +134,10 @@ static void gemm_without_terms(const gemm_t *t, ptrdiff_t count) {
 static void gemm_products(gemm_t *t, ptrdiff_t count) {
     if (t->M == 0 || t->N == 0 || count == 0) return;
     if (t->K == 0) { gemm_without_terms(t, count); return; }
+    if (count == 1 && t->M <= fewRows && !t->transA && t->transB) {
+        cc_parallel_for(ceil_div(t->N, dotBlock), larger(1, 65536 / (dotBlock * t->K)), few_rows_body, t);
+        return;
+    }
     t->panels = panels_of(t->N);
     t->columnBlocks = ceil_div(t->panels.count, columnPanels);
     // Packing B costs as much as a few rows of C: blocks have many rows, but there are enough of them to share out.

@@ -143,6 +143,26 @@ INLINE void load8(const void *x, cc_dtype type, v8 *y) {
     }
 }
 
+/// A vector's values of any type, widened.
+INLINE vf load_wide(const void *x, cc_dtype type) {
+    vf y;
+    if (type == CC_F32) return load(x);
+#if LANES == 16 && HAS_F16C
+    if (type == CC_F16) return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)x));
+#elif LANES == 8 && HAS_F16C
+    if (type == CC_F16) return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)x));
+#endif
+    for (int i = 0; i < LANES; i++) y[i] = type == CC_F16 ? widen_f16(((const uint16_t *)x)[i]) : widen_bf16(((const uint16_t *)x)[i]);
+    return y;
+}
+
+INLINE float sum_of_lanes(vf v) {
+    SPLIT_SUMS
+    float sum = 0;
+    _Pragma("unroll") for (int i = 0; i < LANES; i++) sum += v[i];
+    return sum;
+}
+
 INLINE void transpose8(v8 r[8]) {
     v8 s[8];
     for (int i = 0; i < 4; i++) {  // pairs of rows interleaved, within halves
