@@ -23,6 +23,7 @@ struct TinyTrainCommand: ParsableCommand {
     @Option(help: "Steps before the clock starts.") var warmup = 1
     @Option(help: "Threads; all processors when not given.") var threads: Int?
     @Flag(help: "One JSON object instead of a sentence.") var json = false
+    @Flag(help: "Tell where the time of one repetition goes, by operation.") var operations = false
 
     func validate() throws {
         guard batch >= 1, rank >= 1, reps >= 1, warmup >= 0, threads ?? 1 >= 1 else {
@@ -33,6 +34,7 @@ struct TinyTrainCommand: ParsableCommand {
     func run() throws {
         if let threads { Engine.setThreads(threads) }
         var job = try TinyTrain(batch: batch, rank: rank)
+        if operations { return try OperationTable(job: "tiny-train") { job.step() }.print(json: json) }
         job.step()
         let facts: [String: Any] = [
             "size": 128, "batch": batch, "lora": "loralab", "targets": "attn", "rank": rank, "checkpoint": false, "channels_last": true,

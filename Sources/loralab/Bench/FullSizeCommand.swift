@@ -39,7 +39,7 @@ struct BenchOptions: ParsableArguments {
         }
         facts["family"] = job == .blip ? "blip-base" : family.rawValue
         facts.merge(o.facts(of: job, side: side)) { $1 }
-        if operations { return try OperationTable(job: job, step).print(json: json) }
+        if operations { return try OperationTable(job: job.rawValue, step).print(json: json) }
         let isLoading = job == .load
         let report = try Measurement(job: job.rawValue, facts: facts, warmUps: isLoading ? 0 : warmup, repetitions: isLoading ? 1 : reps).run(step)
         if json { return print(String(decoding: try JSONSerialization.data(withJSONObject: report, options: [.sortedKeys]), as: UTF8.self)) }

@@ -3,13 +3,13 @@ import TensorCore
 
 /// Where the time of one repetition goes, by operation, beside what the machine can do: products of large matrices, and copying.
 struct OperationTable {
-    let job: BenchJob
+    let job: String
     let seconds: Double
     let times: [OperationTime]
     /// 10⁹ floating point operations and bytes a second.
     let peak: (gflops: Double, gigabytes: Double)
 
-    init(job: BenchJob, _ step: () throws -> Void) throws {
+    init(job: String, _ step: () throws -> Void) throws {
         try step()                                          // the first repetition fills caches and pools
         let peak = (Self.productPeak(), Self.copyPeak())
         times = try Engine.profile { try step() }
@@ -20,10 +20,10 @@ struct OperationTable {
     func print(json: Bool) throws {
         if json {
             let rows: [[String: Any]] = times.map { ["operation": $0.name, "calls": $0.calls, "ms": $0.seconds * 1000, "share": $0.seconds / seconds, "gflops": rate($0), "fraction": fraction($0)] }
-            let object: [String: Any] = ["job": job.rawValue, "ms": seconds * 1000, "peak_gflops": peak.gflops, "peak_gb_s": peak.gigabytes, "threads": Engine.threads, "operations": rows]
+            let object: [String: Any] = ["job": job, "ms": seconds * 1000, "peak_gflops": peak.gflops, "peak_gb_s": peak.gigabytes, "threads": Engine.threads, "operations": rows]
             return Swift.print(String(decoding: try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys]), as: UTF8.self))
         }
-        Swift.print(String(format: "%@: %.0f ms by operation; the machine does %.0f GFLOP/s in products and copies %.1f GB/s", job.rawValue, seconds * 1000, peak.gflops, peak.gigabytes))
+        Swift.print(String(format: "%@: %.0f ms by operation; the machine does %.0f GFLOP/s in products and copies %.1f GB/s", job, seconds * 1000, peak.gflops, peak.gigabytes))
         for time in times where time.seconds > seconds / 1000 {
             let name = time.name.padding(toLength: 26, withPad: " ", startingAt: 0)
             Swift.print("  \(name)" + String(format: "%6d calls %9.1f ms %5.1f %% %7.0f GFLOP/s %5.0f %% of its peak", time.calls, time.seconds * 1000, 100 * time.seconds / seconds, rate(time), 100 * fraction(time)))
