@@ -1,17 +1,20 @@
 // Scaled dot-product attention in blocks of queries and keys: the scores of a block live in the cache and are never written out
 // (Dao et al., arXiv:2205.14135; Rabe and Staats, arXiv:2112.05682).
 
-enum { queryBlock = 64, keyBlock = 128, scoreStride = keyBlock + 16 };
+enum {
+    forwardQueries = 96, forwardKeys = 128,       // forward: a block's scores are [keys, queries]
+    queryBlock = 64, keyBlock = 128, scoreStride = keyBlock + 16          // backward: [queries, keys]
+};
 
 typedef struct {
     cc_attention a;
     ptrdiff_t queryBlocks, keyBlocks, groups;
-    panels_t keyPanels, widthPanels;                // of a whole key block, of a head's width
+    panels_t widthPanels;                           // of a head's width
     ptrdiff_t padded;                               // a head's width, filled up to whole vectors
     const float *q, *k, *v, *out, *lse, *dout;
     float *y, *lseOut, *dq, *dk, *dv;
     float *packedKT, *packedVT;                     // [B, heads, key blocks, width, keyBlock]
-    float *packedK, *packedV, *packedQ, *packedDout;  // [B, heads, tokens, padded], in panels per block
+    float *packedK;                                 // [B, heads, S, padded], in panels per block
     float *delta;                                   // [B, heads, T]: Σ dout·out
     float *dqParts;                                 // [groups − 1, B, T, heads·width]
 } attention_t;
@@ -25,15 +28,15 @@ INLINE ptrdiff_t visible_keys(const cc_attention *a, ptrdiff_t b, ptrdiff_t i) {
 
 static attention_t attention_plan(const cc_attention *a) {
     return (attention_t){.a = *a, .queryBlocks = ceil_div(a->queries, queryBlock), .keyBlocks = ceil_div(a->keys, keyBlock), .groups = 1,
-                         .keyPanels = panels_of(keyBlock), .widthPanels = panels_of(a->width), .padded = ceil_div(a->width, LANES) * LANES};
+                         .widthPanels = panels_of(a->width), .padded = ceil_div(a->width, LANES) * LANES};
 }
 
-/// `x` transposed into panels of a whole key block; keys beyond the last are zeros.
+/// `keys` rows of `x` transposed into panels.
 static void pack_keys_transposed(const attention_t *t, ptrdiff_t keys, const float *x, float *packed) {
-    for (ptrdiff_t p = 0; p < t->keyPanels.count; p++) {
-        ptrdiff_t width = vectors_of(&t->keyPanels, p) * LANES, column = first_vector(&t->keyPanels, p) * LANES;
-        ptrdiff_t n = larger(0, smaller(keys - column, width));
-        pack_transposed(n, t->a.width, x + column * t->a.kvRow, CC_F32, t->a.kvRow, packed + column * t->a.width, width);
+    panels_t panels = panels_of(keys);
+    for (ptrdiff_t p = 0; p < panels.count; p++) {
+        ptrdiff_t column = first_vector(&panels, p) * LANES;
+        pack_transposed(columns_of(&panels, p), t->a.width, x + column * t->a.kvRow, CC_F32, t->a.kvRow, packed + column * t->a.width, vectors_of(&panels, p) * LANES);
     }
 }
 
@@ -44,72 +47,101 @@ BODY(pack_keys_body, attention_t) {
         ptrdiff_t block = item % t->keyBlocks, head = item / t->keyBlocks, b = head / a->heads, h = head % a->heads, first = block * keyBlock;
         ptrdiff_t keys = smaller(keyBlock, a->keys - first), offset = (b * a->keys + first) * a->kvRow + h * a->width;
         pack_keys_transposed(t, keys, t->k + offset, t->packedKT + item * keyBlock * a->width);
-        if (t->packedVT) pack_keys_transposed(t, keys, t->v + offset, t->packedVT + item * keyBlock * a->width);
-        ptrdiff_t rows = (head * a->keys + first) * t->padded;
-        if (t->packedK) pack_all(&t->widthPanels, false, keys, t->k + offset, a->kvRow, t->packedK + rows);
-        if (t->packedV) pack_all(&t->widthPanels, false, keys, t->v + offset, a->kvRow, t->packedV + rows);
+        pack_keys_transposed(t, keys, t->v + offset, t->packedVT + item * keyBlock * a->width);
+        pack_all(&t->widthPanels, false, keys, t->k + offset, a->kvRow, t->packedK + (head * a->keys + first) * t->padded);
     }
 }
 
-/// The largest of `n` scores.
-INLINE float score_max(ptrdiff_t n, const float *x) {
-    vf largest = (vf){0} - INFINITY;
-    ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES) largest = __builtin_elementwise_max(largest, load(x + i));
-    float result = -INFINITY;
-    for (int j = 0; j < LANES; j++) result = largest[j] > result ? largest[j] : result;
-    for (; i < n; i++) result = x[i] > result ? x[i] : result;
-    return result;
+/// `C (+)= A · B` for `rows` rows of C: B is `[depth, bStride]`, as wide as the panels.
+static void multiply_wide(const panels_t *panels, bool columnsA, ptrdiff_t rows, ptrdiff_t depth, const float *a, ptrdiff_t aStride, const float *b,
+                          ptrdiff_t bStride, float *c, ptrdiff_t ldc, bool accumulate) {
+    for (ptrdiff_t p = 0; p < panels->count; p++) {
+        ptrdiff_t vectors = vectors_of(panels, p), column = first_vector(panels, p) * LANES;
+        tile_t tile = {.a = a, .b = b + column, .aStride = aStride, .bStep = bStride, .outer = 1, .segments = 1, .length = depth, .c = c + column,
+                       .ldc = ldc, .columns = vectors * LANES, .alpha = 1, .accumulate = accumulate};
+        tiles_of_panel(&tile, rows, vectors, columnsA);
+    }
 }
 
-typedef struct { float scores[queryBlock * scoreStride], largest[queryBlock], total[queryBlock]; } softmax_state_t;
+/// `y[j·stride + d] = x[d·columns + j]` for `j < n`, `d < D`.
+static void transpose_out(ptrdiff_t n, ptrdiff_t D, const float *x, ptrdiff_t columns, float *y, ptrdiff_t stride) {
+    for (ptrdiff_t j = 0; j < n; j++) for (ptrdiff_t d = 0; d < D; d++) y[j * stride + d] = x[d * columns + j];
+}
 
-/// Turns a block of scores into exp(score − running maximum) and brings what was summed before to the new maximum.
-static void softmax_block(const attention_t *t, softmax_state_t *s, ptrdiff_t b, ptrdiff_t firstQuery, ptrdiff_t queries, ptrdiff_t firstKey,
-                          float *sums, bool firstBlock) {
-    for (ptrdiff_t i = 0; i < queries; i++) {
-        float *row = s->scores + i * scoreStride, *sum = sums + i * t->padded;
-        ptrdiff_t n = larger(0, smaller(keyBlock, visible_keys(&t->a, b, firstQuery + i) - firstKey));
-        float before = firstBlock ? -INFINITY : s->largest[i], largest = score_max(n, row);
-        largest = before > largest ? before : largest;
-        float total = 0;
-        if (n > 0) total = exp_row(n, row, largest, row);
-        for (ptrdiff_t j = n; j < keyBlock; j++) row[j] = 0;
-        if (!firstBlock && before < largest) {
-            float factor = exp_bounded1(before - largest);
-            s->total[i] *= factor;
-            for (ptrdiff_t d = 0; d < t->padded; d++) sum[d] *= factor;
+// Queries lie side by side in the vectors: no sum runs across lanes, and whatever the width of a head is, every lane counts.
+
+/// What the queries of a block have seen so far, one value per query.
+typedef struct { float largest[forwardQueries], total[forwardQueries], factor[forwardQueries], visible[forwardQueries]; } softmax_state_t;
+
+/// Turns the scores of `keys` keys from `first` into exp(score − running maximum), and `factor` into what brings earlier sums to that maximum.
+static void softmax_block(softmax_state_t *s, ptrdiff_t columns, ptrdiff_t first, ptrdiff_t keys, float *scores, bool masked) {
+    float *largest = s->largest, *total = s->total, *factor = s->factor, *visible = s->visible;
+    for (ptrdiff_t i = 0; i < columns; i++) factor[i] = largest[i];
+    for (ptrdiff_t j = 0; j < keys; j++) {
+        float *row = scores + j * columns, key = (float)(first + j);
+        if (masked) INDEPENDENT for (ptrdiff_t i = 0; i < columns; i++) row[i] = key < visible[i] ? row[i] : -INFINITY;
+        INDEPENDENT for (ptrdiff_t i = 0; i < columns; i++) largest[i] = row[i] > largest[i] ? row[i] : largest[i];
+    }
+    // A query that has seen nothing yet has no maximum; what it has summed is 0 whatever the factor is.
+    INDEPENDENT for (ptrdiff_t i = 0; i < columns; i++) {
+        factor[i] = largest[i] == factor[i] ? 1.0f : exp_bounded1(factor[i] - largest[i]);
+        total[i] *= factor[i];
+    }
+    for (ptrdiff_t j = 0; j < keys; j++) {
+        float *row = scores + j * columns, key = (float)(first + j);
+        INDEPENDENT for (ptrdiff_t i = 0; i < columns; i++) {
+            float e = exp_bounded1(row[i] - largest[i]);
+            if (masked) e = key < visible[i] ? e : 0.0f;
+            row[i] = e;
+            total[i] += e;
         }
-        s->largest[i] = largest;
-        s->total[i] = firstBlock ? total : s->total[i] + total;
     }
+}
+
+/// The first key that not every query of a block sees, and the first that none sees.
+typedef struct { ptrdiff_t all, some; } visibility_t;
+
+static visibility_t visibility(const cc_attention *a, ptrdiff_t b, ptrdiff_t first, ptrdiff_t queries, float *visible) {
+    visibility_t result = {a->keys, 0};
+    for (ptrdiff_t i = 0; i < queries; i++) {
+        ptrdiff_t keys = visible_keys(a, b, first + i);
+        visible[i] = (float)keys;
+        result.all = smaller(result.all, keys);
+        result.some = larger(result.some, keys);
+    }
+    return result;
 }
 
 /// Items are query blocks of heads of pictures.
 BODY(attention_forward_body, attention_t) {
     const cc_attention *a = &t->a;
     ptrdiff_t D = a->width;
-    softmax_state_t *s = (softmax_state_t *)scratch_take((ptrdiff_t)(sizeof(softmax_state_t) / sizeof(float)) + queryBlock * (D + t->padded));
-    float *query = (float *)(s + 1), *sums = query + queryBlock * D;
+    softmax_state_t *s = (softmax_state_t *)scratch_take((ptrdiff_t)(sizeof(softmax_state_t) / sizeof(float)) + (2 * D + forwardKeys) * forwardQueries);
+    float *query = (float *)(s + 1), *sums = query + D * forwardQueries, *scores = sums + D * forwardQueries;  // [D, queries], [D, queries], [keys, queries]
     for (ptrdiff_t item = begin; item < end; item++) {
-        ptrdiff_t head = item / t->queryBlocks, b = head / a->heads, h = head % a->heads, first = item % t->queryBlocks * queryBlock;
-        ptrdiff_t queries = smaller(queryBlock, a->queries - first), keys = visible_keys(a, b, first + queries - 1);
-        const float *q = t->q + (b * a->queries + first) * a->qRow + h * D;
-        for (ptrdiff_t i = 0; i < queries; i++) for (ptrdiff_t d = 0; d < D; d++) query[i * D + d] = q[i * a->qRow + d] * a->scale;
-        for (ptrdiff_t i = 0; i < queries; i++) { s->largest[i] = -INFINITY; s->total[i] = 0; }
-        for (ptrdiff_t key = 0; key < keys; key += keyBlock) {
-            ptrdiff_t block = head * t->keyBlocks + key / keyBlock, rows = smaller(keyBlock, a->keys - key);
-            multiply_packed(&t->keyPanels, false, queries, D, query, D, t->packedKT + block * keyBlock * D, D, 0, s->scores, scoreStride, false);
-            softmax_block(t, s, b, first, queries, key, sums, key == 0);
-            multiply_packed(&t->widthPanels, false, queries, rows, s->scores, scoreStride, t->packedV + (head * a->keys + key) * t->padded, rows, 0,
-                            sums, t->padded, key > 0);
+        ptrdiff_t head = item / t->queryBlocks, b = head / a->heads, h = head % a->heads, first = item % t->queryBlocks * forwardQueries;
+        ptrdiff_t queries = smaller(forwardQueries, a->queries - first), rows = b * a->queries + first;
+        panels_t panels = panels_of(queries);
+        ptrdiff_t columns = panels.vectors * LANES;
+        for (ptrdiff_t i = 0; i < columns; i++) { s->largest[i] = -INFINITY; s->total[i] = s->visible[i] = 0; }
+        visibility_t seen = visibility(a, b, first, queries, s->visible);
+        pack_transposed(queries, D, t->q + rows * a->qRow + h * D, CC_F32, a->qRow, query, columns);
+        for (ptrdiff_t i = 0; i < D * columns; i++) { query[i] *= a->scale; sums[i] = 0; }
+        for (ptrdiff_t key = 0; key < seen.some; key += forwardKeys) {
+            ptrdiff_t keys = smaller(forwardKeys, seen.some - key), offset = (b * a->keys + key) * a->kvRow + h * D;
+            multiply_wide(&panels, false, keys, D, t->k + offset, a->kvRow, query, columns, scores, columns, false);
+            softmax_block(s, columns, key, keys, scores, key + keys > seen.all);
+            for (ptrdiff_t d = 0; d < D && key > 0; d++) INDEPENDENT for (ptrdiff_t i = 0; i < columns; i++) sums[d * columns + i] *= s->factor[i];
+            multiply_wide(&panels, true, D, keys, t->v + offset, a->kvRow, scores, columns, sums, columns, key > 0);
         }
         for (ptrdiff_t i = 0; i < queries; i++) {
-            float *y = t->y + (b * a->queries + first + i) * a->outRow + h * D, total = s->total[i];
+            float total = s->total[i];
             bool seesNone = total == 0.0f;
-            for (ptrdiff_t d = 0; d < D; d++) y[d] = seesNone ? 0.0f : sums[i * t->padded + d] / total;
+            s->factor[i] = seesNone ? 0.0f : 1.0f / total;
             if (t->lseOut) t->lseOut[head * a->queries + first + i] = seesNone ? -INFINITY : s->largest[i] + logf(total);
         }
+        for (ptrdiff_t d = 0; d < D; d++) for (ptrdiff_t i = 0; i < queries; i++) sums[d * columns + i] *= s->factor[i];
+        transpose_out(queries, D, sums, columns, t->y + rows * a->outRow + h * D, a->outRow);
     }
     scratch_release((float *)s);
 }
@@ -153,7 +185,7 @@ BODY(few_queries_body, attention_t) {
             }
             memcpy(scores + j, sums[0], sizeof sums[0]);
         }
-        float largest = score_max(n, scores), total = exp_row(n, scores, largest, scores);
+        float largest = row_max(n, scores), total = exp_row(n, scores, largest, scores);
         bool seesNone = total == 0.0f;
         weighted_sum(n, D, scores, v, a->kvRow, seesNone ? 0.0f : 1.0f / total, t->y + row * a->outRow + column);
         if (t->lseOut) t->lseOut[head * a->queries + i] = seesNone ? -INFINITY : largest + logf(total);
@@ -169,32 +201,24 @@ static void attention_forward(const cc_attention *a, const float *q, const float
         cc_parallel_for(heads, larger(1, 50000 / larger(1, a->queries * a->keys * a->width)), few_queries_body, &t);
         return;
     }
-    float *scratch = scratch_take(heads * (t.keyBlocks * keyBlock * a->width + a->keys * t.padded));
-    t.packedKT = scratch;
-    t.packedV = scratch + heads * t.keyBlocks * keyBlock * a->width;
-    cc_parallel_for(heads * t.keyBlocks, larger(1, 16384 / (keyBlock * larger(a->width, 1))), pack_keys_body, &t);
-    cc_parallel_for(heads * t.queryBlocks, larger(1, 100000 / (smaller(queryBlock, larger(a->queries, 1)) * larger(a->keys, 1) * larger(a->width, 1))),
-                    attention_forward_body, &t);
-    scratch_release(scratch);
+    t.queryBlocks = ceil_div(a->queries, forwardQueries);
+    cc_parallel_for(heads * t.queryBlocks, larger(1, 100000 / (smaller(forwardQueries, a->queries) * larger(a->keys, 1) * larger(a->width, 1))), attention_forward_body, &t);
 }
 
 // MARK: - Backward
 
-/// Items are query blocks of heads of pictures: queries and output gradients in panels, and `delta`.
-BODY(pack_queries_body, attention_t) {
+/// Items are queries of heads of pictures.
+BODY(delta_body, attention_t) {
     const cc_attention *a = &t->a;
     for (ptrdiff_t item = begin; item < end; item++) {
-        ptrdiff_t head = item / t->queryBlocks, b = head / a->heads, h = head % a->heads, first = item % t->queryBlocks * queryBlock;
-        ptrdiff_t queries = smaller(queryBlock, a->queries - first), rows = (head * a->queries + first) * t->padded;
-        const float *out = t->out + (b * a->queries + first) * a->outRow + h * a->width, *dout = t->dout + (b * a->queries + first) * a->outRow + h * a->width;
-        pack_all(&t->widthPanels, false, queries, t->q + (b * a->queries + first) * a->qRow + h * a->width, a->qRow, t->packedQ + rows);
-        pack_all(&t->widthPanels, false, queries, dout, a->outRow, t->packedDout + rows);
-        for (ptrdiff_t i = 0; i < queries; i++) t->delta[head * a->queries + first + i] = block_dot(a->width, out + i * a->outRow, dout + i * a->outRow);
+        ptrdiff_t head = item / a->queries, at = (head / a->heads * a->queries + item % a->queries) * a->outRow + head % a->heads * a->width;
+        t->delta[item] = block_dot(a->width, t->out + at, t->dout + at);
     }
 }
 
 /// From scores `q kᵀ` and `dp = dout vᵀ`: `p = exp(scale · score − lse)` in place of the scores, `ds = scale · p · (dp − delta)` in place of dp.
-static void score_gradients(const attention_t *t, ptrdiff_t head, ptrdiff_t firstQuery, ptrdiff_t queries, ptrdiff_t firstKey, float *p, float *dp) {
+/// Both are zero for keys that a query does not see, up to `columns`.
+static void score_gradients(const attention_t *t, ptrdiff_t head, ptrdiff_t firstQuery, ptrdiff_t queries, ptrdiff_t firstKey, ptrdiff_t columns, float *p, float *dp) {
     const cc_attention *a = &t->a;
     float scale = a->scale;
     for (ptrdiff_t i = 0; i < queries; i++, p += scoreStride, dp += scoreStride) {
@@ -205,23 +229,24 @@ static void score_gradients(const attention_t *t, ptrdiff_t head, ptrdiff_t firs
             p[j] = e;
             dp[j] = scale * e * (dp[j] - delta);
         }
-        for (ptrdiff_t j = n; j < keyBlock; j++) p[j] = dp[j] = 0;
+        for (ptrdiff_t j = n; j < columns; j++) p[j] = dp[j] = 0;
     }
 }
 
-/// One key block against one query block: its shares of dk and dv (`*KeyGradient`, rows `kvRow` apart) and of dq.
-static void attention_backward_block(const attention_t *t, ptrdiff_t head, ptrdiff_t key, ptrdiff_t first, float *scores, float *dk, float *dv, bool firstQueries,
+/// One key block against one query block: its shares of dkᵀ and dvᵀ, both `[D, keyBlock]`, and of dq.
+static void attention_backward_block(const attention_t *t, ptrdiff_t head, ptrdiff_t key, ptrdiff_t first, float *scores, float *dkT, float *dvT, bool firstQueries,
                                      float *dq, bool firstKeys) {
     const cc_attention *a = &t->a;
     ptrdiff_t D = a->width, queries = smaller(queryBlock, a->queries - first), keys = smaller(keyBlock, a->keys - key);
-    ptrdiff_t block = head * t->keyBlocks + key / keyBlock, queryRows = (head * a->queries + first) * t->padded, b = head / a->heads, h = head % a->heads;
+    ptrdiff_t block = head * t->keyBlocks + key / keyBlock, b = head / a->heads, h = head % a->heads;
+    panels_t panels = panels_of(keys);
     float *dp = scores + queryBlock * scoreStride;
     const float *q = t->q + (b * a->queries + first) * a->qRow + h * D, *dout = t->dout + (b * a->queries + first) * a->outRow + h * D;
-    multiply_packed(&t->keyPanels, false, queries, D, q, a->qRow, t->packedKT + block * keyBlock * D, D, 0, scores, scoreStride, false);
-    multiply_packed(&t->keyPanels, false, queries, D, dout, a->outRow, t->packedVT + block * keyBlock * D, D, 0, dp, scoreStride, false);
-    score_gradients(t, head, first, queries, key, scores, dp);
-    multiply_packed(&t->widthPanels, true, keys, queries, scores, scoreStride, t->packedDout + queryRows, queries, 0, dv, a->kvRow, !firstQueries);
-    multiply_packed(&t->widthPanels, true, keys, queries, dp, scoreStride, t->packedQ + queryRows, queries, 0, dk, a->kvRow, !firstQueries);
+    multiply_packed(&panels, false, queries, D, q, a->qRow, t->packedKT + block * keyBlock * D, D, 0, scores, scoreStride, false);
+    multiply_packed(&panels, false, queries, D, dout, a->outRow, t->packedVT + block * keyBlock * D, D, 0, dp, scoreStride, false);
+    score_gradients(t, head, first, queries, key, panels.vectors * LANES, scores, dp);
+    multiply_wide(&panels, true, D, queries, dout, a->outRow, scores, scoreStride, dvT, keyBlock, !firstQueries);
+    multiply_wide(&panels, true, D, queries, q, a->qRow, dp, scoreStride, dkT, keyBlock, !firstQueries);
     multiply_packed(&t->widthPanels, false, queries, keys, dp, scoreStride, t->packedK + (head * a->keys + key) * t->padded, keys, 0, dq,
                     a->qRow, !firstKeys);
 }
@@ -229,7 +254,7 @@ static void attention_backward_block(const attention_t *t, ptrdiff_t head, ptrdi
 /// Items are groups of key blocks of heads of pictures; each group has a dq of its own.
 BODY(attention_backward_body, attention_t) {
     const cc_attention *a = &t->a;
-    float *scores = scratch_take(2 * queryBlock * scoreStride);
+    float *scores = scratch_take(2 * queryBlock * scoreStride + 2 * a->width * keyBlock), *dkT = scores + 2 * queryBlock * scoreStride, *dvT = dkT + a->width * keyBlock;
     for (ptrdiff_t item = begin; item < end; item++) {
         ptrdiff_t head = item / t->groups, group = item % t->groups, b = head / a->heads, h = head % a->heads;
         ptrdiff_t firstBlock = group * t->keyBlocks / t->groups, lastBlock = (group + 1) * t->keyBlocks / t->groups;
@@ -237,7 +262,9 @@ BODY(attention_backward_body, attention_t) {
         for (ptrdiff_t block = firstBlock; block < lastBlock; block++) {
             ptrdiff_t key = block * keyBlock, offset = (b * a->keys + key) * a->kvRow + h * a->width;
             for (ptrdiff_t first = 0; first < a->queries; first += queryBlock)
-                attention_backward_block(t, head, key, first, scores, t->dk + offset, t->dv + offset, first == 0, dq + first * a->qRow, block == firstBlock);
+                attention_backward_block(t, head, key, first, scores, dkT, dvT, first == 0, dq + first * a->qRow, block == firstBlock);
+            transpose_out(smaller(keyBlock, a->keys - key), a->width, dkT, keyBlock, t->dk + offset, a->kvRow);
+            transpose_out(smaller(keyBlock, a->keys - key), a->width, dvT, keyBlock, t->dv + offset, a->kvRow);
         }
     }
     scratch_release(scores);
@@ -271,16 +298,14 @@ static void attention_backward(const cc_attention *a, const float *q, const floa
     t.q = q; t.k = k; t.v = v; t.out = out; t.lse = lse; t.dout = dout; t.dq = dq; t.dk = dk; t.dv = dv;
     t.groups = larger(1, smaller(t.keyBlocks, 16 / larger(heads, 1)));
     ptrdiff_t parts = (t.groups - 1) * a->batch * a->queries * a->qRow;
-    float *scratch = scratch_take(heads * (2 * keyFloats + (a->keys + 2 * a->queries) * t.padded + a->queries) + parts);
+    float *scratch = scratch_take(heads * (2 * keyFloats + a->keys * t.padded + a->queries) + parts);
     t.packedKT = scratch;
     t.packedVT = t.packedKT + heads * keyFloats;
     t.packedK = t.packedVT + heads * keyFloats;
-    t.packedQ = t.packedK + heads * a->keys * t.padded;
-    t.packedDout = t.packedQ + heads * a->queries * t.padded;
-    t.delta = t.packedDout + heads * a->queries * t.padded;
+    t.delta = t.packedK + heads * a->keys * t.padded;
     t.dqParts = t.delta + heads * a->queries;
     cc_parallel_for(heads * t.keyBlocks, larger(1, 16384 / (keyBlock * larger(a->width, 1))), pack_keys_body, &t);
-    cc_parallel_for(heads * t.queryBlocks, larger(1, 16384 / (queryBlock * larger(a->width, 1))), pack_queries_body, &t);
+    cc_parallel_for(heads * a->queries, row_grain(a->width), delta_body, &t);
     cc_parallel_for(heads * t.groups, larger(1, 50000 / larger(1, a->queries * a->keys * a->width)), attention_backward_body, &t);
     if (t.groups > 1) cc_parallel_for(a->batch * a->queries, row_grain(n), add_query_gradients_body, &t);
     scratch_release(scratch);
