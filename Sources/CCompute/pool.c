@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { maxThreads = 256, spinNanoseconds = 20000 };
+enum { maxThreads = 256, spinNanoseconds = 100000 };
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;  // held by the call whose job is on the pool
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;   // guards `job`, `isOpen`, `active` and `started`
@@ -165,7 +165,7 @@ static void close_job(void) {
     isOpen = false;
     pthread_mutex_unlock(&lock);
     int64_t limit = nanoseconds() + spinNanoseconds;
-    while (atomic_load(&active) > 0 && nanoseconds() < limit) for (int i = 0; i < 64; i++) relax();
+    while (atomic_load(&active) > 0 && nanoseconds() < limit) for (int i = 0; i < 64 && atomic_load_explicit(&active, memory_order_relaxed) > 0; i++) relax();
     pthread_mutex_lock(&lock);
     while (atomic_load(&active) > 0) pthread_cond_wait(&left, &lock);
     pthread_mutex_unlock(&lock);
