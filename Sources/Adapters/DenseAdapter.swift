@@ -87,12 +87,11 @@ public final class DenseAdapter: LayerChange, @unchecked Sendable {
         layer.adapters.removeAll { $0 === self }
     }
 
-    /// - Parameter x: the layer's input. - Returns: the layer's output shape, to be added to it.
-    public func delta(_ x: Tensor) -> Tensor {
+    public func added(_ x: Tensor, to output: Tensor) -> Tensor {
         let change = currentChange(), bias = biasDelta(multiplier: multiplier)
         switch layer.kind {
-        case .linear: return x.linear(change, bias: bias)
-        case .convolution(_, _, _, let stride, let padding): return x.conv2d(change, bias: bias, stride: stride, padding: padding)
+        case .linear: return x.linear(change, bias: bias, addend: output)
+        case .convolution(_, _, _, let stride, let padding): return output + x.conv2d(change, bias: bias, stride: stride, padding: padding)
         }
     }
 

@@ -36,12 +36,13 @@ public final class DyLoRA: LoRAModule, @unchecked Sendable {
         alpha = factors.alpha
     }
 
-    public func delta(_ x: Tensor) -> Tensor {
-        guard let trainedBlock else { return loRADelta(x, layer.kind, down: down.tensor, up: up.tensor, scale: multiplier * scale) }
+    public func added(_ x: Tensor, to output: Tensor) -> Tensor {
+        guard let trainedBlock else { return loRA(x, layer.kind, down: down.tensor, up: up.tensor, scale: multiplier * scale, addedTo: output) }
         let end = (trainedBlock + 1) * unit, last = rule == .whole ? rank : end
         let factor = rule == .whole ? scale * (Float(rank) / Float(end)).squareRoot() : alpha / Float(trainedBlock + 1)
-        return loRADelta(
-            x, layer.kind, down: opened(down.tensor, axis: 0, upTo: last), up: opened(up.tensor, axis: 1, upTo: last), scale: multiplier * factor)
+        return loRA(
+            x, layer.kind, down: opened(down.tensor, axis: 0, upTo: last), up: opened(up.tensor, axis: 1, upTo: last), scale: multiplier * factor,
+            addedTo: output)
     }
 
     /// Ranks `0..<end` along `axis`, gradients flowing to the trained block alone.

@@ -73,8 +73,7 @@ public final class LoRALinear: LoRAModule, @unchecked Sendable {
         self.alpha = alpha
     }
 
-    /// - Parameter x: `[..., in]`. - Returns: `[..., out]`, to be added to the base output.
-    public func delta(_ x: Tensor) -> Tensor { loRADelta(x, layer.kind, down: down.tensor, up: up.tensor, scale: multiplier * scale) }
+    public func added(_ x: Tensor, to output: Tensor) -> Tensor { loRA(x, layer.kind, down: down.tensor, up: up.tensor, scale: multiplier * scale, addedTo: output) }
 }
 
 /// LoRA of a convolution: A has the layer's own kernel, stride and padding, B is 1×1.
@@ -95,16 +94,15 @@ public final class LoRAConv: LoRAModule, @unchecked Sendable {
         self.alpha = alpha
     }
 
-    /// - Parameter x: `[B, H, W, in]`. - Returns: `[B, H', W', out]`, to be added to the base output.
-    public func delta(_ x: Tensor) -> Tensor { loRADelta(x, layer.kind, down: down.tensor, up: up.tensor, scale: multiplier * scale) }
+    public func added(_ x: Tensor, to output: Tensor) -> Tensor { loRA(x, layer.kind, down: down.tensor, up: up.tensor, scale: multiplier * scale, addedTo: output) }
 }
 
-/// `scale · B(A x)` in a layer's own way of applying A.
-func loRADelta(_ x: Tensor, _ kind: AdaptableKind, down: Tensor, up: Tensor, scale: Float) -> Tensor {
+/// `output + scale · B(A x)` in a layer's own way of applying A.
+func loRA(_ x: Tensor, _ kind: AdaptableKind, down: Tensor, up: Tensor, scale: Float, addedTo output: Tensor) -> Tensor {
     switch kind {
-    case .linear: return (x.linear(down) * scale).linear(up)
+    case .linear: return x.linear(down).linear(up, scale: scale, addend: output)
     case .convolution(_, _, _, let stride, let padding):
-        return (x.conv2d(down, stride: stride, padding: padding) * scale).conv2d(up)                // [B, H', W', r] → [B, H', W', out]
+        return output + (x.conv2d(down, stride: stride, padding: padding) * scale).conv2d(up)       // [B, H', W', r] → [B, H', W', out]
     }
 }
 

@@ -92,7 +92,7 @@ extension CComputeTests {
             var c = a
             cc_trim()
             let before = cc_scratch_bytes()
-            for _ in 0..<400 { cc_gemm(false, true, 300, 300, 300, 1, a, 300, a, CC_F32, 300, 0, &c, 300, nil) }
+            for _ in 0..<400 { cc_gemm(false, true, 300, 300, 300, 1, a, 300, a, CC_F32, 300, 0, &c, 300, nil, nil) }
             #expect(cc_scratch_bytes() < before + (40 << 20))  // one block is 200 KiB: 400 of them would be more
             cc_trim()
         }

@@ -3,17 +3,17 @@ import Testing
 
 extension CComputeTests {
     @Suite("Matrix products") struct Products {
-        /// `alpha · op(A) op(B) + beta · C + bias` in double.
+        /// `alpha · op(A) op(B) + beta · C + bias + addend` in double.
         static func reference(
             _ transA: Bool, _ transB: Bool, _ M: Int, _ N: Int, _ K: Int, _ alpha: Float, _ a: [Float], _ lda: Int, _ b: [Float], _ ldb: Int,
-            _ beta: Float, _ c: [Float], _ ldc: Int, _ bias: [Float]?
+            _ beta: Float, _ c: [Float], _ ldc: Int, _ bias: [Float]?, _ addend: [Float]?
         ) -> [Double] {
             var result = c.map(Double.init)
             for i in 0..<M {
                 for j in 0..<N {
                     var sum = 0.0
                     for k in 0..<K { sum += Double(transA ? a[k * lda + i] : a[i * lda + k]) * Double(transB ? b[j * ldb + k] : b[k * ldb + j]) }
-                    result[i * ldc + j] = Double(alpha) * sum + (beta == 0 ? 0 : Double(beta) * Double(c[i * ldc + j])) + Double(bias?[j] ?? 0)
+                    result[i * ldc + j] = Double(alpha) * sum + (beta == 0 ? 0 : Double(beta) * Double(c[i * ldc + j])) + Double(bias?[j] ?? 0) + Double(addend?[i * ldc + j] ?? 0)
                 }
             }
             return result
@@ -27,15 +27,15 @@ extension CComputeTests {
             let (transA, transB) = (numbers.bool(), numbers.bool())
             let (lda, ldb, ldc) = ((transA ? M : K) + numbers.integer(0...3), (transB ? K : N) + numbers.integer(0...3), N + numbers.integer(0...3))
             let a = numbers.floats((transA ? K : M) * lda), b = numbers.floats((transB ? N : K) * ldb), c = numbers.floats(M * ldc)
-            let bias = numbers.bool() ? numbers.floats(N) : nil
+            let bias = numbers.bool() ? numbers.floats(N) : nil, addend = numbers.bool() ? numbers.floats(M * ldc) : nil
             let alpha: Float = numbers.bool() ? 1 : 0.7, beta: Float = [0, 1, -0.5][numbers.integer(0...2)]
             onEveryInstructionSet {
                 for type in [CC_F32, CC_F16, CC_BF16] {
                     var stored = [UInt16](repeating: 0, count: b.count * 2), widened = b, result = c
                     cc_convert(b.count, b, CC_F32, &stored, type)
                     cc_convert(b.count, stored, type, &widened, CC_F32)
-                    cc_gemm(transA, transB, M, N, K, alpha, a, lda, stored, type, ldb, beta, &result, ldc, bias)
-                    let expected = Self.reference(transA, transB, M, N, K, alpha, a, lda, widened, ldb, beta, c, ldc, bias)
+                    cc_gemm(transA, transB, M, N, K, alpha, a, lda, stored, type, ldb, beta, &result, ldc, bias, addend)
+                    let expected = Self.reference(transA, transB, M, N, K, alpha, a, lda, widened, ldb, beta, c, ldc, bias, addend)
                     #expect(relativeError(result, expected) < sumTolerance, "\(M)×\(N)×\(K) \(transA) \(transB) \(type)")
                 }
             }
@@ -51,7 +51,7 @@ extension CComputeTests {
                 cc_gemm_batched(count, false, true, M, N, K, 2, a, K, M * K, b, K, strideB, 0, &result, N, M * N)
                 var expected = c.map(Double.init)
                 for i in 0..<count {
-                    let part = Self.reference(false, true, M, N, K, 2, Array(a[(i * M * K)...]), K, Array(b[(i * strideB)...]), K, 0, [Float](repeating: 0, count: M * N), N, nil)
+                    let part = Self.reference(false, true, M, N, K, 2, Array(a[(i * M * K)...]), K, Array(b[(i * strideB)...]), K, 0, [Float](repeating: 0, count: M * N), N, nil, nil)
                     expected.replaceSubrange(i * M * N..<(i + 1) * M * N, with: part)
                 }
                 #expect(relativeError(result, expected) < sumTolerance)
@@ -61,7 +61,7 @@ extension CComputeTests {
         @Test("with beta zero, what C held before does not matter")
         func overwritesNaN() {
             var c: [Float] = [.nan, .nan]
-            cc_gemm(false, false, 1, 2, 1, 1, [3], 1, [1, 2] as [Float], CC_F32, 2, 0, &c, 2, nil)
+            cc_gemm(false, false, 1, 2, 1, 1, [3], 1, [1, 2] as [Float], CC_F32, 2, 0, &c, 2, nil, nil)
             #expect(c == [3, 6])
         }
 
@@ -74,9 +74,9 @@ extension CComputeTests {
             let threads = cc_threads()
             defer { cc_set_threads(threads) }
             cc_set_threads(1)
-            cc_gemm(false, true, M, N, K, 1, a, K, b, CC_F32, K, 0, &one, N, nil)
+            cc_gemm(false, true, M, N, K, 1, a, K, b, CC_F32, K, 0, &one, N, nil, nil)
             cc_set_threads(4)
-            cc_gemm(false, true, M, N, K, 1, a, K, b, CC_F32, K, 0, &four, N, nil)
+            cc_gemm(false, true, M, N, K, 1, a, K, b, CC_F32, K, 0, &four, N, nil, nil)
             #expect(one == four)
         }
     }

@@ -62,7 +62,7 @@ import Testing
         final class Doubling: LayerAdapter {
             let layer: any AdaptableLayer
             init(_ layer: any AdaptableLayer) { self.layer = layer }
-            func delta(_ x: Tensor) -> Tensor { x.linear(layer.weight.tensor) }
+            func added(_ x: Tensor, to output: Tensor) -> Tensor { x.linear(layer.weight.tensor, addend: output) }
         }
         let (fixture, _) = try Fixture<UNet.Configuration>.load("unet_sd1")
         let unet = try UNet(configuration: fixture.config, weights: Weights(FormulaWeights()))

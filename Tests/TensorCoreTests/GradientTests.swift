@@ -97,6 +97,10 @@ import Testing
         expectGradient(of: { $0[0].linear($0[1], bias: $0[2]) }, at: [a, weight, bias], matching: { o in
             Oracle([2, m, n]) { i in (0..<k).reduce(o[2][i[2]]) { $0 + o[0][i[0], i[1], $1] * o[1][i[2], $1] } }
         }, "linear")
+        expectGradient(of: { $0[0].linear($0[1], bias: $0[2], scale: 0.7, addend: $0[3]) }, at: [a, weight, bias, .testNormal([2, m, n], seed: 17)], matching: { o in
+            Oracle([2, m, n]) { i in (0..<k).reduce(o[2][i[2]] + o[3][i[0], i[1], i[2]]) { $0 + 0.7 * o[0][i[0], i[1], $1] * o[1][i[2], $1] } }
+        }, "linear, scaled and added")
+        expectGradient(of: { $0[0].linear($0[1], addend: $0[2]) }, at: [a, weight, .testNormal([2, m, n], seed: 17)], "linear, added")
     }
 
     static let convolutions: [(kernel: [Int], stride: Int, padding: Padding)] = [

@@ -67,13 +67,13 @@ void cc_convert(ptrdiff_t n, const void *_Nullable x, cc_dtype from, void *_Null
 
 // MARK: - Matrix products
 
-/// `C = alpha · op(A) · op(B) + beta · C + bias`, row-major; `op(A)` is `[M, K]`, `op(B)` is `[K, N]`, `C` is `[M, N]`.
+/// `C = alpha · op(A) · op(B) + beta · C + bias + addend`, row-major; `op(A)` is `[M, K]`, `op(B)` is `[K, N]`, `C` is `[M, N]`.
 ///
 /// - `transA`: A is stored `[K, M]` with rows `lda` apart; else `[M, K]`. `transB`: B is stored `[N, K]`; else `[K, N]`.
-/// - `bias`: `[N]`, or NULL. With `beta == 0`, C is not read.
+/// - `bias`: `[N]`, or NULL. `addend`: placed like C, or NULL. With `beta == 0`, C is not read.
 void cc_gemm(bool transA, bool transB, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, float alpha,
              const float *_Nullable A, ptrdiff_t lda, const void *_Nullable B, cc_dtype typeB, ptrdiff_t ldb,
-             float beta, float *_Nullable C, ptrdiff_t ldc, const float *_Nullable bias);
+             float beta, float *_Nullable C, ptrdiff_t ldc, const float *_Nullable bias, const float *_Nullable addend);
 
 /// `count` products of the same form; the operands of product `i` start at `A + i·strideA` and so on (a stride of 0 shares the operand).
 void cc_gemm_batched(ptrdiff_t count, bool transA, bool transB, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, float alpha,

@@ -16,7 +16,7 @@ typedef struct {
     const float *A;
     const void *B;
     float *C;
-    const float *bias;
+    const float *bias, *addend;
     panels_t panels;
 } gemm_t;
 
@@ -46,7 +46,7 @@ static void gemm_block(const gemm_t *t, const float *A, const void *B, float *C,
             else pack_rows(n, depth, advanced(B, t->typeB, k * t->ldb + column), t->typeB, t->ldb, packed, width);
             tile_t tile = {.a = a, .b = packed, .aStride = aStride, .bStep = width, .outer = 1, .segments = 1, .length = depth,
                            .c = C + row * t->ldc + column, .bias = k == 0 && t->bias ? t->bias + column : NULL, .ldc = t->ldc, .columns = n,
-                           .alpha = t->alpha, .accumulate = k > 0 || t->beta != 0};
+                           .addend = k == 0 && t->addend ? t->addend + row * t->ldc + column : NULL, .alpha = t->alpha, .accumulate = k > 0 || t->beta != 0};
             tiles_of_panel(&tile, rows, vectors, t->transA);
         }
     }
@@ -103,7 +103,8 @@ INLINE void dot_columns(const int rows, const cc_dtype type, const gemm_t *t, pt
         }
         for (int i = 0; i < rows; i++) for (ptrdiff_t n = 0; n < columns; n++) {
             float *c = t->C + i * t->ldc + j + n;
-            *c = t->alpha * sums[i][n] + (t->bias ? t->bias[j + n] : 0) + (t->beta == 0 ? 0 : t->beta * *c);
+            float more = (t->bias ? t->bias[j + n] : 0) + (t->addend ? t->addend[i * t->ldc + j + n] : 0);
+            *c = t->alpha * sums[i][n] + more + (t->beta == 0 ? 0 : t->beta * *c);
         }
     }
 }
@@ -123,11 +124,11 @@ BODY(few_rows_body, gemm_t) {
 }
 #undef DOTS
 
-/// C = beta·C + bias: what is left when there are no terms.
+/// C = beta·C + bias + addend: what is left when there are no terms.
 static void gemm_without_terms(const gemm_t *t, ptrdiff_t count) {
     for (ptrdiff_t product = 0; product < count; product++) for (ptrdiff_t i = 0; i < t->M; i++) for (ptrdiff_t j = 0; j < t->N; j++) {
         float *c = t->C + product * t->strideC + i * t->ldc + j;
-        *c = (t->beta == 0 ? 0 : t->beta * *c) + (t->bias ? t->bias[j] : 0);
+        *c = (t->beta == 0 ? 0 : t->beta * *c) + (t->bias ? t->bias[j] : 0) + (t->addend ? t->addend[i * t->ldc + j] : 0);
     }
 }
 
@@ -158,9 +159,21 @@ static void gemm_batched(ptrdiff_t count, bool transA, bool transB, ptrdiff_t M,
     gemm_products(&t, count);
 }
 
+/// C of few columns, `[K, M]ᵀ · [K, N]`, by way of its transpose: its rows fill vectors.
+static void gemm_thin(ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, float alpha, const float *A, ptrdiff_t lda, const float *B, ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc) {
+    float *turned = scratch_take(N * M);
+    gemm_batched(1, true, false, N, M, K, alpha, B, ldb, 0, A, lda, 0, 0, turned, M, 0);
+    for (ptrdiff_t i = 0; i < M; i++) for (ptrdiff_t j = 0; j < N; j++) C[i * ldc + j] = turned[j * M + i] + (beta == 0 ? 0 : beta * C[i * ldc + j]);
+    scratch_release(turned);
+}
+
 static void gemm(bool transA, bool transB, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, float alpha, const float *A, ptrdiff_t lda,
-                 const void *B, cc_dtype typeB, ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc, const float *bias) {
+                 const void *B, cc_dtype typeB, ptrdiff_t ldb, float beta, float *C, ptrdiff_t ldc, const float *bias, const float *addend) {
+    if (transA && !transB && typeB == CC_F32 && 2 * N <= LANES && M >= 2 * LANES && !bias && !addend) {
+        gemm_thin(M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+        return;
+    }
     gemm_t t = {.transA = transA, .transB = transB, .typeB = typeB, .M = M, .N = N, .K = K, .lda = lda, .ldb = ldb, .ldc = ldc, .alpha = alpha,
-                .beta = beta, .A = A, .B = B, .C = C, .bias = bias};
+                .beta = beta, .A = A, .B = B, .C = C, .bias = bias, .addend = addend};
     gemm_products(&t, 1);
 }

@@ -214,15 +214,17 @@ static void pack_rows(ptrdiff_t n, ptrdiff_t K, const void *x, cc_dtype type, pt
 static void tiles_of_panel(tile_t *tile, ptrdiff_t rows, ptrdiff_t vectors, bool columnsA) {
     const tile_function *functions = columnsA ? tilesByColumns[vectors] : tilesByRows[vectors];
     ptrdiff_t most = tileRows[vectors], rowStep = columnsA ? 1 : tile->aStride;
-    const float *a = tile->a;
+    const float *a = tile->a, *addend = tile->addend;
     float *c = tile->c;
     for (ptrdiff_t i = 0; i < rows; i += most) {
         tile->a = a + i * rowStep;
         tile->c = c + i * tile->ldc;
+        tile->addend = addend ? addend + i * tile->ldc : NULL;
         functions[smaller(most, rows - i)](tile);
     }
     tile->a = a;
     tile->c = c;
+    tile->addend = addend;
 }
 
 /// `C (+)= A · B` for `rows` rows of C: B is packed in panels of `packedRows` rows, of which `depth` from `firstRow` are used.

@@ -14,7 +14,7 @@ public enum AdaptableKind: Sendable, Equatable {
     }
 }
 
-/// A layer with a slot for adapters: `y = base(x) + Σ adapter.delta(x)`.
+/// A layer with a slot for adapters, of which each adds to its output.
 public protocol AdaptableLayer: AnyObject, Sendable {
     /// Module path in the model ("up_blocks.1.attentions.0.proj_in").
     var path: String { get }
@@ -27,15 +27,17 @@ public protocol AdaptableLayer: AnyObject, Sendable {
 
 /// Adds to a layer's output.
 public protocol LayerAdapter: AnyObject {
-    /// - Parameter x: the layer's input.
-    /// - Returns: what is added to the layer's output, of the output's shape.
-    func delta(_ x: Tensor) -> Tensor
+    /// - Parameters:
+    ///   - x: the layer's input.
+    ///   - output: what the layer made of it, with what other adapters added.
+    /// - Returns: the output with this adapter's addition.
+    func added(_ x: Tensor, to output: Tensor) -> Tensor
 }
 
 extension AdaptableLayer {
-    /// `output + Σ adapter.delta(x)`.
+    /// The output with the additions of all adapters.
     @inline(__always)
     func adapted(_ output: Tensor, for x: Tensor) -> Tensor {
-        adapters.reduce(output) { $0 + $1.delta(x) }
+        adapters.reduce(output) { $1.added(x, to: $0) }
     }
 }

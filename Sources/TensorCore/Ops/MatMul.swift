@@ -45,36 +45,40 @@ extension Tensor {
         }
     }
 
-    /// `y = x Wᵀ + bias`: `[..., in]` → `[..., out]`.
+    /// `y = scale · x Wᵀ + bias + addend`: `[..., in]` → `[..., out]`.
     ///
     /// - Parameters:
     ///   - weight: `[out, in]` of any type; 16-bit weights are widened as they are read.
     ///   - bias: `[out]`.
-    /// - Gradient: `dx = dy W`, `dW = dyᵀ x`, `db = Σ dy`. Keeps `x` only when the weight is trained.
-    public func linear(_ weight: Tensor, bias: Tensor? = nil) -> Tensor {
+    ///   - addend: of `y`'s shape.
+    /// - Gradient: `dx = scale · dy W`, `dW = scale · dyᵀ x`, `db = Σ dy`, `dy` for the addend. Keeps `x` only when the weight is trained.
+    public func linear(_ weight: Tensor, bias: Tensor? = nil, scale: Float = 1, addend: Tensor? = nil) -> Tensor {
         require(rank >= 1 && weight.rank == 2 && shape.last! == weight.shape[1], "linear: input \(shape), weight \(weight.shape) is [out, in]")
         require(bias == nil || bias!.shape == [weight.shape[0]], "linear: bias \(bias?.shape ?? []), weight \(weight.shape) is [out, in]")
         let out = weight.shape[0], width = weight.shape[1], rows = shape.dropLast().reduce(1, *), shape = shape
         let x = weight.requiresGradient ? detached() : nil, w = weight.detached(), b = bias?.detached().widened()
         let y = Tensor(uninitialized: shape.dropLast() + [out])
-        cc_gemm(false, true, rows, out, width, 1, floats, width, w.storage.pointer, w.dtype.code, width, 0, y.floats, out, b?.floats)
-        return Tensor.record("linear", y, from: [self, weight] + (bias.map { [$0] } ?? []), flops: 2 * Double(y.count) * Double(width)) { dy, needs in
-            var result: [Tensor?] = [nil, nil, nil]
+        require(addend == nil || addend!.shape == y.shape, "linear: addend \(addend?.shape ?? []) for an output \(y.shape)")
+        cc_gemm(false, true, rows, out, width, scale, floats, width, w.storage.pointer, w.dtype.code, width, 0, y.floats, out, b?.floats, addend?.floats)
+        let inputs = [self, weight] + [bias, addend].compactMap { $0 }, biasInput = bias == nil ? nil : 2, addendInput = addend == nil ? nil : inputs.count - 1
+        return Tensor.record("linear", y, from: inputs, flops: 2 * Double(y.count) * Double(width)) { dy, needs in
+            var result = [Tensor?](repeating: nil, count: needs.count)
             if needs[0] {
                 let dx = Tensor(uninitialized: shape)
-                cc_gemm(false, false, rows, width, out, 1, dy.floats, out, w.storage.pointer, w.dtype.code, width, 0, dx.floats, width, nil)
+                cc_gemm(false, false, rows, width, out, scale, dy.floats, out, w.storage.pointer, w.dtype.code, width, 0, dx.floats, width, nil, nil)
                 result[0] = dx
             }
             if needs[1], let x {
                 let dw = Tensor(uninitialized: [out, width])
-                cc_gemm(true, false, out, width, rows, 1, dy.floats, out, x.floats, CC_F32, width, 0, dw.floats, width, nil)
+                cc_gemm(true, false, out, width, rows, scale, dy.floats, out, x.floats, CC_F32, width, 0, dw.floats, width, nil, nil)
                 result[1] = dw
             }
-            if needs.count > 2, needs[2] {
+            if let biasInput, needs[biasInput] {
                 let db = Tensor(uninitialized: [out])
                 cc_sum_axis(1, rows, out, dy.floats, db.floats, false)
-                result[2] = db
+                result[biasInput] = db
             }
+            if let addendInput, needs[addendInput] { result[addendInput] = dy }
             return result
         }
     }
