@@ -2,13 +2,14 @@
 // (Dao et al., arXiv:2205.14135; Rabe and Staats, arXiv:2112.05682).
 
 enum {
-    forwardQueries = 96, forwardKeys = 128,       // forward: a block's scores are [keys, queries]
-    queryBlock = 64, keyBlock = 128, scoreStride = keyBlock + 16          // backward: [queries, keys]
+    forwardQueries = 96, forwardKeys = 128,                       // forward: a block's scores are [keys, queries]
+    queryBlock = 64, keyBlock = 128, scoreStride = keyBlock + 16  // backward: [queries, keys]
 };
 
 typedef struct {
     cc_attention a;
-    ptrdiff_t queryBlocks, keyBlocks, groups;
+    ptrdiff_t queryBlocks;                          // forward
+    ptrdiff_t keyBlocks, groups;                    // backward
     panels_t widthPanels;                           // of a head's width
     ptrdiff_t padded;                               // a head's width, filled up to whole vectors
     const float *q, *k, *v, *out, *lse, *dout;
@@ -27,29 +28,8 @@ INLINE ptrdiff_t visible_keys(const cc_attention *a, ptrdiff_t b, ptrdiff_t i) {
 }
 
 static attention_t attention_plan(const cc_attention *a) {
-    return (attention_t){.a = *a, .queryBlocks = ceil_div(a->queries, queryBlock), .keyBlocks = ceil_div(a->keys, keyBlock), .groups = 1,
+    return (attention_t){.a = *a, .queryBlocks = ceil_div(a->queries, forwardQueries), .keyBlocks = ceil_div(a->keys, keyBlock), .groups = 1,
                          .widthPanels = panels_of(a->width), .padded = ceil_div(a->width, LANES) * LANES};
-}
-
-/// `keys` rows of `x` transposed into panels.
-static void pack_keys_transposed(const attention_t *t, ptrdiff_t keys, const float *x, float *packed) {
-    panels_t panels = panels_of(keys);
-    for (ptrdiff_t p = 0; p < panels.count; p++) {
-        ptrdiff_t column = first_vector(&panels, p) * LANES;
-        pack_transposed(columns_of(&panels, p), t->a.width, x + column * t->a.kvRow, CC_F32, t->a.kvRow, packed + column * t->a.width, vectors_of(&panels, p) * LANES);
-    }
-}
-
-/// Items are key blocks of heads of pictures: keys and values are laid out for the products to come.
-BODY(pack_keys_body, attention_t) {
-    const cc_attention *a = &t->a;
-    for (ptrdiff_t item = begin; item < end; item++) {
-        ptrdiff_t block = item % t->keyBlocks, head = item / t->keyBlocks, b = head / a->heads, h = head % a->heads, first = block * keyBlock;
-        ptrdiff_t keys = smaller(keyBlock, a->keys - first), offset = (b * a->keys + first) * a->kvRow + h * a->width;
-        pack_keys_transposed(t, keys, t->k + offset, t->packedKT + item * keyBlock * a->width);
-        pack_keys_transposed(t, keys, t->v + offset, t->packedVT + item * keyBlock * a->width);
-        pack_all(&t->widthPanels, false, keys, t->k + offset, a->kvRow, t->packedK + (head * a->keys + first) * t->padded);
-    }
 }
 
 /// `C (+)= A · B` for `rows` rows of C: B is `[depth, bStride]`, as wide as the panels.
@@ -201,11 +181,31 @@ static void attention_forward(const cc_attention *a, const float *q, const float
         cc_parallel_for(heads, larger(1, 50000 / larger(1, a->queries * a->keys * a->width)), few_queries_body, &t);
         return;
     }
-    t.queryBlocks = ceil_div(a->queries, forwardQueries);
     cc_parallel_for(heads * t.queryBlocks, larger(1, 100000 / (smaller(forwardQueries, a->queries) * larger(a->keys, 1) * larger(a->width, 1))), attention_forward_body, &t);
 }
 
 // MARK: - Backward
+
+/// `keys` rows of `x` transposed into panels.
+static void pack_keys_transposed(const attention_t *t, ptrdiff_t keys, const float *x, float *packed) {
+    panels_t panels = panels_of(keys);
+    for (ptrdiff_t p = 0; p < panels.count; p++) {
+        ptrdiff_t column = first_vector(&panels, p) * LANES;
+        pack_transposed(columns_of(&panels, p), t->a.width, x + column * t->a.kvRow, CC_F32, t->a.kvRow, packed + column * t->a.width, vectors_of(&panels, p) * LANES);
+    }
+}
+
+/// Items are key blocks of heads of pictures: keys and values are laid out for the products to come.
+BODY(pack_keys_body, attention_t) {
+    const cc_attention *a = &t->a;
+    for (ptrdiff_t item = begin; item < end; item++) {
+        ptrdiff_t block = item % t->keyBlocks, head = item / t->keyBlocks, b = head / a->heads, h = head % a->heads, first = block * keyBlock;
+        ptrdiff_t keys = smaller(keyBlock, a->keys - first), offset = (b * a->keys + first) * a->kvRow + h * a->width;
+        pack_keys_transposed(t, keys, t->k + offset, t->packedKT + item * keyBlock * a->width);
+        pack_keys_transposed(t, keys, t->v + offset, t->packedVT + item * keyBlock * a->width);
+        pack_all(&t->widthPanels, false, keys, t->k + offset, a->kvRow, t->packedK + (head * a->keys + first) * t->padded);
+    }
+}
 
 /// Items are queries of heads of pictures.
 BODY(delta_body, attention_t) {

@@ -1,9 +1,9 @@
 // Matrix products, in blocks that stay in the second-level cache. Each element of C adds its terms in the same order whatever the
-// blocks are.
+// blocks and the number of threads are.
 
 enum {
-    depthBlock = 256,      // terms summed in registers between visits to C
-    columnPanels = 12 / tileVectors,  // panels of B packed at a time
+    depthBlock = 192,      // terms summed in registers between visits to C: a panel of B stays in the first-level cache
+    columnPanels = 24 / tileVectors,  // panels of B packed at a time
     smallestRowBlock = 64
 };
 
