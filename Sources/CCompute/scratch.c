@@ -1,4 +1,4 @@
-// Scratch memory: blocks are kept for the next call, so that a training step that repeats asks the system for nothing.
+// Memory from the system: mappings, and scratch blocks that are kept for the next call, so that a training step that repeats asks for nothing.
 #define _GNU_SOURCE
 #include "pool.h"
 #include <malloc.h>
@@ -7,9 +7,27 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { slots = 64, headerBytes = 64 };
+enum { slots = 64, headerBytes = 64, mappedFrom = 64 << 10, hugePage = 2 << 20 };
 
 typedef struct { size_t bytes; } header_t;
+
+void *cc_map(size_t bytes) {
+    size_t spare = bytes >= 2 * hugePage ? hugePage : 0;
+    char *start = mmap(NULL, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED) return NULL;
+    if (!spare) return start;
+    // Huge pages begin at multiples of their size. What lies before the first and after the block goes back.
+    size_t before = -(uintptr_t)start % hugePage;
+    if (before > 0) munmap(start, before);
+    munmap(start + before + bytes, spare - before);
+    madvise(start + before, bytes, MADV_HUGEPAGE);
+    return start + before;
+}
+
+void *cc_remap(void *pointer, size_t bytes, size_t wanted) {
+    void *moved = mremap(pointer, bytes, wanted, MREMAP_MAYMOVE);
+    return moved == MAP_FAILED ? NULL : moved;
+}
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static header_t *kept[slots];
@@ -31,7 +49,7 @@ static header_t *take_kept(size_t bytes) {
 
 static void discard(header_t *block) {
     heldBytes -= block->bytes;
-    free(block);
+    if (block->bytes >= mappedFrom) munmap(block, block->bytes); else free(block);
 }
 
 float *scratch_take(ptrdiff_t count) {
@@ -39,7 +57,7 @@ float *scratch_take(ptrdiff_t count) {
     pthread_mutex_lock(&lock);
     header_t *block = take_kept(bytes);
     if (!block) {
-        block = aligned_alloc(64, bytes);
+        block = bytes >= mappedFrom ? cc_map(bytes) : aligned_alloc(64, bytes);
         if (!block) {
             fprintf(stderr, "LoRALab: out of memory: %zu bytes of scratch memory were asked for\n", bytes);
             abort();
@@ -72,9 +90,4 @@ size_t cc_scratch_bytes(void) {
     size_t bytes = heldBytes;
     pthread_mutex_unlock(&lock);
     return bytes;
-}
-
-void *cc_remap(void *pointer, size_t bytes, size_t wanted) {
-    void *moved = mremap(pointer, bytes, wanted, MREMAP_MAYMOVE);
-    return moved == MAP_FAILED ? NULL : moved;
 }

@@ -164,7 +164,7 @@ final class MemoryPool: Sendable {
 
     private static func obtain(_ capacity: Int) -> UnsafeMutableRawPointer {
         if capacity >= mappedFrom {
-            guard let block = mmap(nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), block != MAP_FAILED else {
+            guard let block = cc_map(capacity) else {
                 fatalError("tensor memory: the system has no \(capacity >> 20) MiB left (\(Engine.bytesInUse >> 20) MiB are in use)")
             }
             return block

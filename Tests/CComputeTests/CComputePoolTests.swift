@@ -97,6 +97,28 @@ extension CComputeTests {
             cc_trim()
         }
 
+        @Test("a mapping of any size is zero and writable to its last byte; large ones begin where a huge page does", arguments: [4 << 10, 3 << 20, 4 << 20, (9 << 20) + (4 << 10)])
+        func mapping(bytes: Int) throws {
+            let block = try #require(cc_map(bytes))
+            defer { munmap(block, bytes) }
+            let words = UnsafeMutableRawBufferPointer(start: block, count: bytes).bindMemory(to: UInt64.self)
+            #expect(words.allSatisfy { $0 == 0 })
+            for i in words.indices { words[i] = UInt64(i) }
+            #expect(words.indices.allSatisfy { words[$0] == UInt64($0) })
+            if bytes >= 4 << 20 { #expect(UInt(bitPattern: block) % (2 << 20) == 0) }
+        }
+
+        @Test("a mapping moved to another length keeps what fits", arguments: [(5 << 20, 11 << 20), (11 << 20, 5 << 20)])
+        func remapping(from: Int, to: Int) throws {
+            let block = try #require(cc_map(from))
+            block.storeBytes(of: 7, as: UInt8.self)
+            block.storeBytes(of: 9, toByteOffset: min(from, to) - 1, as: UInt8.self)
+            let moved = try #require(cc_remap(block, from, to))
+            defer { munmap(moved, to) }
+            #expect(moved.load(as: UInt8.self) == 7 && moved.load(fromByteOffset: min(from, to) - 1, as: UInt8.self) == 9)
+            moved.storeBytes(of: 3, toByteOffset: to - 1, as: UInt8.self)
+        }
+
         @Test("instruction sets: the generic one runs everywhere, one this processor lacks is refused")
         func instructionSetChoice() {
             let best = cc_current_isa()

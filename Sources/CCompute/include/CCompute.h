@@ -55,6 +55,9 @@ void cc_trim(void);
 /// Bytes of scratch memory held now, in use or kept for the next call.
 size_t cc_scratch_bytes(void);
 
+/// `bytes` of zeroed memory mapped from the system, in huge pages where it has them and the block is large; NULL when it has no more.
+void *_Nullable cc_map(size_t bytes);
+
 /// A mapping of `bytes` with its pages at another length, moved if need be (Linux's mremap); NULL when the system refuses, the mapping then as it was.
 void *_Nullable cc_remap(void *_Nonnull pointer, size_t bytes, size_t wanted);
 

@@ -11,6 +11,7 @@ enum TinyModelFolder {
     static let path: String = {
         let folder = NSTemporaryDirectory() + "loralab-tiny-model-\(getpid())"
         do { try write(to: folder) } catch { preconditionFailure("the tiny model could not be written: \(error)") }
+        atexit { for written in [TinyModelFolder.path, TinyModelFolder.path + "-parts"] { try? FileManager.default.removeItem(atPath: written) } }
         return folder
     }()
 
