@@ -150,11 +150,8 @@ def strays(ours, theirs, initial):
 
 
 def are_drawn(initial, seed):
-    """Whether the initial A are torch.rand of the weights' seed in ±1/√fan_in, module after module in some order without a gap.
-
-    Kernels are drawn as [rank, height, width, in].
-    """
-    downs = [v.permute(0, 2, 3, 1).flatten() if v.ndim == 4 else v.flatten() for k, v in initial.items() if "lora_down" in k]
+    """Whether the initial A are torch.rand of the weights' seed in ±1/√fan_in, module after module in some order without a gap."""
+    downs = [v.flatten() for k, v in initial.items() if "lora_down" in k]
     fans = [v[0].numel() for k, v in initial.items() if "lora_down" in k]
     total = sum(v.numel() for v in downs)
     stream = torch.rand(total, generator=torch.Generator().manual_seed((seed + WEIGHTS_SEED) % (1 << 32)))
