@@ -65,6 +65,8 @@ INLINE void tile_finish(const tile_t *t, const int rows, const int vectors, vf a
 INLINE void tile_run(const tile_t *t, const int rows, const int vectors, const bool columnsA) {
     vf acc[mostTileRows][tileVectors];
     const ptrdiff_t stride = t->aStride, bStep = t->bStep, length = t->length;
+    // C comes from further away than the operands: it is under way while the sum is made.
+    _Pragma("unroll") for (int i = 0; i < rows; i++) _Pragma("unroll") for (int v = 0; v < vectors; v++) __builtin_prefetch(t->c + i * t->ldc + v * LANES, 1);
     _Pragma("unroll") for (int i = 0; i < rows; i++) _Pragma("unroll") for (int v = 0; v < vectors; v++) acc[i][v] = (vf){0};
     for (ptrdiff_t o = 0; o < t->outer; o++) for (ptrdiff_t s = 0; s < t->segments; s++) {
         const float *a = t->a + o * t->aOuter + s * t->aSegment, *b = t->b + o * t->bOuter + s * t->bSegment;
