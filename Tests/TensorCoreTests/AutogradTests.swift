@@ -81,6 +81,19 @@ import Testing
         for (p, q) in zip(gradients(of: a, for: [x, w, c]), gradients(of: b, for: [x, w, c])) { expectClose(q, p) }
     }
 
+    @Test("attention over many keys, which recomputation keeps, gets its own values back, however deep the checkpoints are nested")
+    func checkpointingOfAttention() {
+        let x = Tensor.testNormal([1, 2050, 16], seed: 1).trackingGradient(), w = Tensor.testNormal([16, 16], seed: 2).trackingGradient()
+        func block(_ x: Tensor) -> Tensor {
+            let y = x.linear(w)
+            return Tensor.attention(y, Tensor.attention(y, x, x, heads: 2), x, heads: 4)
+        }
+        let plain = gradients(of: block(block(block(x * 1))).square().mean(), for: [x, w])
+        let inside = checkpointed([x * 1]) { block(checkpointed([block($0[0])]) { block($0[0]) }) }
+        let recomputed = gradients(of: inside.square().mean(), for: [x, w])
+        for (p, q) in zip(plain, recomputed) { #expect(p.array == q.array) }
+    }
+
     @Test("recomputation with only captured weights to train")
     func checkpointingOfCaptured() {
         let w = Tensor.testNormal([3, 3], seed: 2).trackingGradient(), x = Tensor.testNormal([2, 3], seed: 1)

@@ -11,6 +11,10 @@ final class GradientMode {
     }
     var kind = Kind.recording
     var traced: [UInt64: Node] = [:]
+    /// Takes in what a checkpoint's first pass keeps.
+    var keeping: KeptValues?
+    /// Gives a checkpoint's second pass what the first has kept.
+    var recalling: KeptValues?
 
     /// This thread's mode.
     static var current: GradientMode {
@@ -47,11 +51,13 @@ extension Tensor {
     /// The pullback runs without recording, so it may be written with ops. It should capture detached tensors only: what it
     /// captures is what the op keeps for the backward pass.
     ///
-    /// - Parameter flops: multiplications and additions that made the value, for `Engine.profile`.
+    /// - Parameters:
+    ///   - flops: multiplications and additions that make the value, for `Engine.profile`.
+    ///   - isRecalled: whether they were saved this time.
     static func record(
-        _ name: StaticString, _ value: Tensor, from inputs: [Tensor], flops: Double = 0, _ pullback: @escaping Node.Pullback
+        _ name: StaticString, _ value: Tensor, from inputs: [Tensor], flops: Double = 0, isRecalled: Bool = false, _ pullback: @escaping Node.Pullback
     ) -> Tensor {
-        OperationProfile.mark(name, flops, inputs.reduce(value.byteCount) { $0 + $1.byteCount })
+        OperationProfile.mark(name, isRecalled ? 0 : flops, inputs.reduce(value.byteCount) { $0 + $1.byteCount })
         guard inputs.contains(where: { $0.node != nil }) else { return value }
         let mode = GradientMode.current
         switch mode.kind {

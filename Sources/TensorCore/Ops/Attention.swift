@@ -26,14 +26,21 @@ extension Tensor {
                 "attention: q \(q.shape) is [B, T, H·D], k \(k.shape) and v \(v.shape) are [B, S, H·D], \(heads) heads")
         let call = AttentionCall(q.shape, keys: k.shape[1], heads: heads, mask, scale)
         let (x, y, z) = (q.detached(), k.detached(), v.detached())
-        let output = Tensor(uninitialized: q.shape), logSums = Tensor(uninitialized: [q.shape[0], heads, q.shape[1]])
-        call.with { cc_attention_forward($0, x.floats, y.floats, z.floats, output.floats, logSums.floats) }
-        return record("attention", output, from: [q, k, v], flops: 4 * Double(q.count) * Double(k.shape[1])) { dy, _ in
+        func forward() -> [Tensor] {
+            let output = Tensor(uninitialized: q.shape), logSums = Tensor(uninitialized: [q.shape[0], heads, q.shape[1]])
+            call.with { cc_attention_forward($0, x.floats, y.floats, z.floats, output.floats, logSums.floats) }
+            return [output, logSums]
+        }
+        let (made, isRecalled) = k.shape[1] < keysWorthKeeping ? (forward(), false) : kept(forward), (output, logSums) = (made[0], made[1])
+        return record("attention", output, from: [q, k, v], flops: 4 * Double(q.count) * Double(k.shape[1]), isRecalled: isRecalled) { dy, _ in
             let (dq, dk, dv) = (Tensor(uninitialized: x.shape), Tensor(uninitialized: y.shape), Tensor(uninitialized: z.shape))
             call.with { cc_attention_backward($0, x.floats, y.floats, z.floats, output.floats, logSums.floats, dy.floats, dq.floats, dk.floats, dv.floats) }
             return [dq, dk, dv]
         }
     }
+
+    /// From this many keys on a checkpoint keeps the result: a number of it takes four operations a key, a linear layer's two a channel.
+    private static let keysWorthKeeping = 2048
 
     /// The sizes and the mask of one attention, as the loops take them.
     private struct AttentionCall {
