@@ -3,7 +3,7 @@
 
 enum {
     depthBlock = 192,      // terms summed in registers between visits to C: a panel of B stays in the first-level cache
-    columnPanels = 24 / tileVectors,  // panels of B packed at a time
+    columnPanels = 24 / tileVectors,  // panels of B packed at a time, at most
     smallestRowBlock = 64
 };
 
@@ -11,7 +11,7 @@ typedef struct {
     bool transA, transB, packA;
     cc_dtype typeB;
     ptrdiff_t M, N, K, lda, ldb, ldc, strideA, strideB, strideC;
-    ptrdiff_t rowBlock, rowBlocks, columnBlocks;
+    ptrdiff_t rowBlock, rowBlocks, blockPanels, columnBlocks;
     float alpha, beta;
     const float *A;
     const void *B;
@@ -57,9 +57,9 @@ BODY(gemm_body, gemm_t) {
     float *scratch = scratch_take(depthBlock * columnPanels * tileVectors * LANES + (t->packA ? t->rowBlock * (depthBlock + 16) : 0));
     for (ptrdiff_t item = begin; item < end; item++) {
         ptrdiff_t product = item / (t->rowBlocks * t->columnBlocks), block = item % (t->rowBlocks * t->columnBlocks);
-        ptrdiff_t row = block % t->rowBlocks * t->rowBlock, panel = block / t->rowBlocks * columnPanels;
+        ptrdiff_t row = block % t->rowBlocks * t->rowBlock, panel = block / t->rowBlocks * t->blockPanels;
         gemm_block(t, t->A + product * t->strideA, advanced(t->B, t->typeB, product * t->strideB), t->C + product * t->strideC, row,
-                   smaller(t->rowBlock, t->M - row), panel, smaller(t->panels.count, panel + columnPanels), scratch);
+                   smaller(t->rowBlock, t->M - row), panel, smaller(t->panels.count, panel + t->blockPanels), scratch);
     }
     scratch_release(scratch);
 }
@@ -140,14 +140,18 @@ static void gemm_products(gemm_t *t, ptrdiff_t count) {
         return;
     }
     t->panels = panels_of(t->N);
-    t->columnBlocks = ceil_div(t->panels.count, columnPanels);
-    // Packing B costs as much as a few rows of C: blocks have many rows, but there are enough of them to share out.
-    ptrdiff_t wanted = ceil_div(4 * cc_threads(), count * t->columnBlocks);
+    // Packing B costs as much as a few rows of C: blocks have many rows, but there are enough of them to share out. Where all rows
+    // together are few, it is columns that are shared out.
+    bool isLow = t->M <= 2 * smallestRowBlock;
+    ptrdiff_t pieces = ceil_div(4 * cc_threads(), count);
+    t->blockPanels = isLow ? larger(1, smaller(columnPanels, t->panels.count / pieces)) : columnPanels;
+    t->columnBlocks = ceil_div(t->panels.count, t->blockPanels);
+    ptrdiff_t wanted = isLow ? 1 : ceil_div(pieces, t->columnBlocks);
     t->rowBlock = larger(smallestRowBlock, smaller(512, ceil_div(ceil_div(t->M, wanted), mostTileRows) * mostTileRows));
     t->rowBlocks = ceil_div(t->M, t->rowBlock);
     // Rows a power of two apart fall on the same cache lines.
     t->packA = !t->transA && t->lda % 256 == 0 && t->N >= 64;
-    ptrdiff_t cost = smaller(t->rowBlock, t->M) * smaller(t->N, columnPanels * tileVectors * LANES) * t->K;
+    ptrdiff_t cost = smaller(t->rowBlock, t->M) * smaller(t->N, t->blockPanels * tileVectors * LANES) * t->K;
     cc_parallel_for(count * t->rowBlocks * t->columnBlocks, larger(1, 200000 / larger(cost, 1)), gemm_body, t);
 }
 
