@@ -5,6 +5,7 @@ Run by `make bench`.
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -62,7 +63,9 @@ def execute(client, code):
     while missing:
         ready = dict(poller.poll(60_000))
         if shell in ready:
-            client.get_shell_msg(timeout=1)
+            content = client.get_shell_msg(timeout=1)["content"]
+            if content["status"] != "ok":
+                sys.exit(f"{code}\n{content.get('evalue', content)}")
             missing.discard("reply")
         if iopub in ready:
             message = client.get_iopub_msg(timeout=1)
@@ -97,8 +100,9 @@ def measure_training(runs=5):
     """A whole second `%train` of one step (batch 4, rank 16, 128 pixels, with its loss plot) after a first one has made everything ready."""
     pictures = pathlib.Path(__file__).resolve().parents[2] / "notebooks" / "data" / "popsicle"
     with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(pictures, f"{folder}/popsicle")
         manager, client = connect("loralab", folder)
-        for cell in (f"%dataset {pictures}", "%train --steps 1 --rank 16 --batch 4"):
+        for cell in ("%dataset popsicle", '%caption --prefix "popsicle style,"', "%train --steps 1 --rank 16 --batch 4"):
             execute(client, cell)
         times = [execute(client, "%train --steps 1") for _ in range(runs)]
         manager.shutdown_kernel(now=True)
