@@ -1,6 +1,10 @@
 // Chooses the instruction set at run time and forwards the public functions to it.
 #include "dispatch.h"
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const loops_t *table(cc_isa isa) {
     switch (isa) {
@@ -19,13 +23,35 @@ static const loops_t *table(cc_isa isa) {
 }
 
 static const cc_isa widestFirst[] = {CC_ISA_AVX512, CC_ISA_AVX2, CC_ISA_NEON, CC_ISA_GENERIC};
+enum { isaCount = sizeof widestFirst / sizeof *widestFirst };
 static _Atomic(const loops_t *) current = NULL;
 static atomic_int currentISA = CC_ISA_GENERIC;
 
+/// Uses the instruction set that LORALAB_ISA names. Returns false, and says why where it names one that cannot be had here, if there is none.
+static bool use_named_isa(void) {
+    const char *name = getenv("LORALAB_ISA");
+    if (!name || !*name) return false;
+    for (int i = 0; i < isaCount; i++) if (strcmp(name, cc_isa_name(widestFirst[i])) == 0 && cc_set_isa(widestFirst[i])) return true;
+    fprintf(stderr, "LORALAB_ISA=%.32s: this machine has", name);
+    const char *separator = " ";
+    for (int i = 0; i < isaCount; i++) if (cc_supports_isa(widestFirst[i])) {
+        fprintf(stderr, "%s%s", separator, cc_isa_name(widestFirst[i]));
+        separator = ", ";
+    }
+    fputs("; the first of them is used.\n", stderr);
+    return false;
+}
+
+static void choose_isa(void) {
+    if (use_named_isa()) return;
+    for (int i = 0; !cc_set_isa(widestFirst[i]); i++) {}  // ends: the generic one runs everywhere
+}
+
 static const loops_t *loops(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     const loops_t *known = atomic_load_explicit(&current, memory_order_acquire);
     if (known) return known;
-    for (int i = 0; !cc_set_isa(widestFirst[i]); i++) {}  // ends: the generic one runs everywhere
+    pthread_once(&once, choose_isa);
     return atomic_load(&current);
 }
 

@@ -9,7 +9,7 @@ struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "doctor", abstract: "Tell what is installed, what is missing, and what the machine offers.")
 
     func run() throws {
-        for finding in [program, cores, memory, instructions, blas, model, fonts] + kernelspecs { print(finding) }
+        for finding in [program, cores, memory, processor, loops, blas, model, fonts] + kernelspecs { print(finding) }
     }
 
     private var program: String {
@@ -17,7 +17,17 @@ struct DoctorCommand: ParsableCommand {
     }
 
     private var cores: String {
-        "cores        \(ProcessInfo.processInfo.activeProcessorCount) active; the engine uses \(Engine.threads) threads, loops for \(String(cString: cc_isa_name(cc_current_isa())))"
+        "cores        \(ProcessInfo.processInfo.activeProcessorCount) active; the engine uses \(Engine.threads) threads"
+    }
+
+    /// Which instruction set the loops are compiled for, and why that one.
+    private var loops: String {
+        let used = String(cString: cc_isa_name(cc_current_isa()))
+        switch ProcessInfo.processInfo.environment["LORALAB_ISA"] {
+        case nil, "": return "loops        \(used), the widest that this processor has"
+        case used: return "loops        \(used), as LORALAB_ISA says"
+        case let other?: return "loops        \(used), the widest that this processor has; it has no LORALAB_ISA=\(other)"
+        }
     }
 
     /// The library's own words; looked up at run time, since only the engine is built against it.
@@ -45,7 +55,7 @@ struct DoctorCommand: ParsableCommand {
         "memory       \(ProcessInfo.processInfo.physicalMemory >> 20) MiB, of which \(Self.field("MemAvailable", of: "/proc/meminfo") ?? "unknown") available"
     }
 
-    private var instructions: String {
+    private var processor: String {
         let flags = Set((Self.field("flags", of: "/proc/cpuinfo") ?? Self.field("Features", of: "/proc/cpuinfo") ?? "").split(separator: " ").map(String.init))
         let known = ["avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16"].filter(flags.contains)
         return "processor    \(Self.field("model name", of: "/proc/cpuinfo") ?? "unknown"): \(known.joined(separator: " "))"

@@ -1,7 +1,10 @@
 """The commands around the kernel, as a shell sees them."""
 import json
+import os
 import pathlib
 import subprocess
+
+import pytest
 
 PROGRAM = pathlib.Path(__file__).resolve().parents[2] / ".build/release/loralab"
 
@@ -71,5 +74,20 @@ def test_a_vocabulary_is_made_of_the_published_list_and_kept(tmp_path):
 
 def test_doctor_names_the_machine():
     said = loralab("doctor").stdout
-    for word in ("program", "cores", "memory", "processor", "kernelspec"):
+    for word in ("program", "cores", "memory", "processor", "loops", "kernelspec"):
         assert any(line.startswith(word) for line in said.splitlines()), said
+
+
+@pytest.mark.parametrize("name, said, complaint", [
+    ("generic", "generic, as LORALAB_ISA says", ""),
+    ("", "the widest that this processor has", ""),
+    ("mmx", "the widest that this processor has; it has no LORALAB_ISA=mmx", "LORALAB_ISA=mmx: this machine has "),
+])
+def test_the_environment_chooses_the_instruction_set(name, said, complaint):
+    done = loralab("doctor", environment={**os.environ, "LORALAB_ISA": name})
+    line, = (line for line in done.stdout.splitlines() if line.startswith("loops"))
+    assert done.returncode == 0 and line.endswith(said)
+    assert done.stderr.startswith(complaint) and bool(done.stderr) == bool(complaint)
+    if complaint:
+        named = done.stderr.removeprefix(complaint).partition(";")[0].split(", ")
+        assert named[-1] == "generic" and named[0] == line.split()[1].rstrip(",")

@@ -26,7 +26,8 @@ extern "C" {
 /// The instruction sets that loops are compiled for, from plain C to widest.
 typedef enum cc_isa { CC_ISA_GENERIC = 0, CC_ISA_AVX2 = 1, CC_ISA_AVX512 = 2, CC_ISA_NEON = 3 } cc_isa;
 
-/// The instruction set in use. At first: the best one this processor has.
+/// The instruction set in use. At first: the one that the environment variable LORALAB_ISA names, read once, if this processor
+/// has it (otherwise a line on standard error says which it has); without it the widest one this processor has.
 cc_isa cc_current_isa(void);
 /// Whether this build and this processor can run `isa`.
 bool cc_supports_isa(cc_isa isa);
