@@ -86,6 +86,17 @@ private func processorSeconds(_ body: () -> Void) -> Double {
         expectClose([Double(ratio[3] / ratio[0]), Double(ratio[6] / ratio[0])], [1.5, -0.5], relative: 1e-5)
         #expect(PromptWeights.apply([[0, 0], [1, 1]], to: .ones([2, 2, 3])).array == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
     }
+
+    @Test("a mean thousands of times smaller than the states is brought back to the last digit", arguments: UInt64(1)...6)
+    func cancelling(seed: UInt64) {
+        let length = 77, width = 64, noise = Tensor.testNormal([1, length, width], seed: seed)
+        let states = noise - noise.mean() + 1e-4
+        let weights = (0..<length).map { Float($0 % 5 == 0 ? 1.4 : $0 % 7 == 0 ? -0.3 : 1) }
+        let values = states.array.map(Double.init), weighted = values.indices.map { values[$0] * Double(weights[$0 / width]) }
+        let ratio = values.reduce(0, +) / weighted.reduce(0, +)
+        let found = PromptWeights.apply([weights], to: states).array.map(Double.init)
+        expectClose(found, weighted.map { $0 * ratio }, relative: 2e-7)
+    }
 }
 
 @Suite struct PromptTokensTests {
