@@ -33,8 +33,9 @@ let package = Package(
 
         // Numbers.
         .target(name: "CCompute", cSettings: [.unsafeFlags(["-O3"])]),          // vectorised loops, run-time dispatch
-        .target(name: "TensorCore", dependencies: ["CCompute", "COpenBLAS"], swiftSettings: numeric),
-        .target(name: "Checkpoints", dependencies: ["TensorCore", "CCrypto"]),  // safetensors, file hashes
+        .target(name: "CMemory"),                                               // pages of programs, files that are cut while they are read
+        .target(name: "TensorCore", dependencies: ["CCompute", "CMemory", "COpenBLAS"], swiftSettings: numeric),
+        .target(name: "Checkpoints", dependencies: ["TensorCore", "CCrypto", "CMemory"]),  // safetensors, file hashes
         .target(name: "Neural", dependencies: ["CCompute", "TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
 
         // Pictures.

@@ -1,3 +1,4 @@
+import CMemory
 import Glibc
 
 /// The process's and the machine's memory, as the system tells it, in bytes.
@@ -15,20 +16,8 @@ public enum SystemMemory {
     }
 
     /// Lets go of the pages of programs and libraries that the process need not hold: starting touches symbol tables and initialisers that
-    /// running never asks for again. What is asked for comes back from the file. Only what cannot have been written is touched.
-    public static func releaseProgramPages() {
-        guard let maps = text("/proc/self/smaps") else { return }
-        var mapping: (start: UInt, end: UInt)?
-        for line in maps.split(separator: "\n") {
-            let fields = line.split(separator: " ")
-            if fields.count >= 5, let dash = fields[0].firstIndex(of: "-"), let start = UInt(fields[0][..<dash], radix: 16) {
-                let end = UInt(fields[0][fields[0].index(after: dash)...], radix: 16), isFile = fields.count > 5 && fields[5].hasPrefix("/")
-                mapping = isFile && fields[1].hasPrefix("r-") ? end.map { (start, $0) } : nil
-            } else if line.hasPrefix("Anonymous:"), let (start, end) = mapping, fields[1] == "0" {
-                madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED)
-            }
-        }
-    }
+    /// running never asks for again. What is asked for comes back from the file. Safe at any time, whatever other threads map and unmap.
+    public static func releaseProgramPages() { cm_release_program_pages() }
 
     private static var groupRemainder: Int? {
         guard let limit = number("/sys/fs/cgroup/memory.max"), let used = number("/sys/fs/cgroup/memory.current") else { return nil }
