@@ -74,9 +74,15 @@ let package = Package(
             resources: [.copy("kernelspec")]),
 
         // Tests: a folder per target.
+        .target(                                                                // the card's kernels as C++: run here, compared with plain loops
+            name: "KernelsOnHost", dependencies: ["CCompute"], path: "Tests/KernelsOnHost",
+            exclude: ["compile_all.py", "plant_faults.py", "test_compile.py"],
+            cxxSettings: [.headerSearchPath("../../Sources/CCUDA/include"), .unsafeFlags(["-fsanitize=bounds", "-fsanitize-trap=bounds"])]),
+        test("KernelsOnHost"),
         .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints", "Neural"], path: "Tests/TestSupport"),
         test("CCompute"), test("TensorCore", "CCompute"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
         test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints", "TensorCore", "Imaging"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),
         test("Datasets", "Imaging", "TensorCore"), test("Training", "Models", "Datasets", "Imaging", "Adapters", "Diffusion", "Neural", "Checkpoints"), test("Records"), test("JupyterWire"),
         test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging", "Datasets", "Models"), test("Forge", "Scenes", "Models"),
-    ])
+    ],
+    cxxLanguageStandard: .cxx17)
