@@ -34,6 +34,7 @@ let package = Package(
         // Numbers.
         .target(name: "CCompute", cSettings: [.unsafeFlags(["-O3"])]),          // vectorised loops, run-time dispatch
         .target(name: "CMemory"),                                               // pages of programs, files that are cut while they are read
+        .target(name: "CCUDA", cSettings: [.unsafeFlags(["-O3"])]),             // NVIDIA's libraries, opened when a card is asked for
         .target(name: "TensorCore", dependencies: ["CCompute", "CMemory", "COpenBLAS"], swiftSettings: numeric),
         .target(name: "Checkpoints", dependencies: ["TensorCore", "CCrypto", "CMemory"]),  // safetensors, file hashes
         .target(name: "Neural", dependencies: ["CCompute", "TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
@@ -79,6 +80,8 @@ let package = Package(
             exclude: ["compile_all.py", "plant_faults.py", "test_compile.py"],
             cxxSettings: [.headerSearchPath("../../Sources/CCUDA/include"), .unsafeFlags(["-fsanitize=bounds", "-fsanitize-trap=bounds"])]),
         test("KernelsOnHost"),
+        .target(name: "EmulatedCUDA", dependencies: ["CCUDA"], path: "Tests/EmulatedCUDA"),    // NVIDIA's libraries by plain loops
+        test("CCUDA", "EmulatedCUDA", "CCompute"),
         .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints", "Neural"], path: "Tests/TestSupport"),
         test("CCompute"), test("TensorCore", "CCompute"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
         test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints", "TensorCore", "Imaging"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),

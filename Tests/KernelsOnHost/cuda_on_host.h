@@ -60,12 +60,14 @@ struct kernel {
     void (*call)(void (*function)(), void **parameters);
     void (*function)();
     int parameterCount;
+    const size_t *parameterSizes;
     const kernel *next;
     static const kernel *first;
 
     template <typename... P> kernel(const char *name, void (*f)(P...))
-        : name(name), call(&unpack<P...>), function((void (*)())f), parameterCount(sizeof...(P)), next(first) { first = this; }
+        : name(name), call(&unpack<P...>), function((void (*)())f), parameterCount(sizeof...(P)), parameterSizes(sizes<P...>), next(first) { first = this; }
 
+    template <typename... P> static constexpr size_t sizes[] = {sizeof(P)...};
     template <typename... P> static void unpack(void (*f)(), void **parameters) {
         spread((void (*)(P...))f, parameters, std::make_index_sequence<sizeof...(P)>());
     }
