@@ -35,9 +35,9 @@ let package = Package(
         .target(name: "CCompute", cSettings: [.unsafeFlags(["-O3"])]),          // vectorised loops, run-time dispatch
         .target(name: "CMemory"),                                               // pages of programs, files that are cut while they are read
         .target(name: "CCUDA", cSettings: [.unsafeFlags(["-O3"])]),             // NVIDIA's libraries, opened when a card is asked for
-        .target(name: "TensorCore", dependencies: ["CCompute", "CMemory", "COpenBLAS"], swiftSettings: numeric),
+        .target(name: "TensorCore", dependencies: ["CCompute", "CMemory", "COpenBLAS"], swiftSettings: numeric),   // tensors, gradients, devices
         .target(name: "Checkpoints", dependencies: ["TensorCore", "CCrypto", "CMemory"]),  // safetensors, file hashes
-        .target(name: "Neural", dependencies: ["CCompute", "TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
+        .target(name: "Neural", dependencies: ["TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
 
         // Pictures.
         .target(name: "CImaging", dependencies: ["CPNG", "CJPEGLibrary", "CWebP", "CEXIF"]),  // setjmp-safe reading of picture files
@@ -69,7 +69,7 @@ let package = Package(
         .executableTarget(
             name: "loralab",
             dependencies: [
-                "Lab", "Forge", "Kernel", "Scenes", "Imaging", "JupyterWire", "CCompute", "Models", "Neural", "TensorCore", "Training", "Diffusion", "Adapters", "Checkpoints",
+                "Lab", "Forge", "Kernel", "Scenes", "Imaging", "JupyterWire", "Models", "Neural", "TensorCore", "Training", "Diffusion", "Adapters", "Checkpoints",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             resources: [.copy("kernelspec")]),

@@ -15,6 +15,8 @@ public protocol Adapter: AnyObject, Sendable {
     var multiplier: Float { get set }
     /// What is trained.
     var parameters: [Parameter] { get }
+    /// Where that which it changes lies.
+    var device: any Device { get }
     /// Rank and alpha of formulas that have them.
     var size: AdapterSize? { get }
     /// What a file holds under this name, in the file's layout.
@@ -34,7 +36,7 @@ extension Adapter {
 
     public func set(_ values: [Tensor], alpha: Float?) {
         precondition(values.count == parameters.count, "\(name): \(values.count) values for \(parameters.count) parameters")
-        for (parameter, value) in zip(parameters, values) { parameter.value = value }
+        for (parameter, value) in zip(parameters, values) { parameter.replace(with: value) }
     }
 }
 
@@ -57,6 +59,7 @@ public protocol LayerChange: Adapter, LayerAdapter {
 }
 
 extension LayerChange {
+    public var device: any Device { layer.weight.value.device }
     public func place() { layer.adapters.append(self) }
     public func remove() { layer.adapters.removeAll { $0 === self } }
     public func biasDelta(multiplier: Float) -> Tensor? { nil }
@@ -71,7 +74,10 @@ extension LayerChange {
 
 extension Parameter {
     /// Adds in float32 and stores in the value's own precision.
-    func add(_ change: Tensor) { value = (value.converted(to: .float32) + change).converted(to: value.dtype) }
+    func add(_ change: Tensor) { value = (value.converted(to: .float32) + change.moved(to: value.device)).converted(to: value.dtype) }
+
+    /// Takes another value where the present one lies; it may have another shape.
+    func replace(with new: Tensor) { value = new.moved(to: value.device) }
 }
 
 /// Adapters that go into a model and out of it together.
@@ -96,10 +102,11 @@ extension AdapterCollection {
     public func adapters(ofUNet isUNet: Bool) -> [any Adapter] { adapters.filter { ($0.part == .unet) == isUNet } }
     public var parameterCount: Int { parameters.reduce(0) { $0 + $1.value.count } }
 
-    /// Places every adapter whose multiplier is not 0 in its layer's slot. Placing twice is placing once.
+    /// Places every adapter whose multiplier is not 0 in its layer's slot, its parameters on the layer's device. Placing twice is placing once.
     public func attach() {
         detach()
         placement.isAttached = true
+        for adapter in adapters { adapter.parameters.forEach { $0.move(to: adapter.device) } }
         for adapter in adapters where adapter.multiplier != 0 { adapter.place() }
     }
 

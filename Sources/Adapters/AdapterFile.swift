@@ -117,7 +117,7 @@ private struct ModuleTensors {
     }
 
     mutating func add(_ key: AdapterKey, _ tensor: Tensor) throws(AdapterError) {
-        guard tensor.count > 0, tensor.array.allSatisfy(\.isFinite) else {
+        guard tensor.count > 0, tensor.isFinite else {
             throw malformed(tensor.count > 0 ? "holds values that are not finite" : "\(key.ending) is empty")
         }
         path = key.path ?? path

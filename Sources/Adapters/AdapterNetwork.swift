@@ -255,6 +255,6 @@ public struct AdapterSnapshot: Sendable, Equatable {
 
     /// Whether every number is finite.
     public var isFinite: Bool {
-        states.values.allSatisfy { $0.values.allSatisfy { $0.withUnsafeFloats { $0.allSatisfy(\.isFinite) } } }
+        Tensor.areFinite(states.values.flatMap(\.values))
     }
 }

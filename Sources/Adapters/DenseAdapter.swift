@@ -73,7 +73,7 @@ public final class DenseAdapter: LayerChange, @unchecked Sendable {
 
     public func set(_ values: [Tensor], alpha: Float?) {
         precondition(values.count == parameters.count, "\(name): \(values.count) values for \(parameters.count) parameters")
-        for (parameter, value) in zip(parameters, values) { parameter.value = value }
+        for (parameter, value) in zip(parameters, values) { parameter.replace(with: value) }
         kept = nil
     }
 

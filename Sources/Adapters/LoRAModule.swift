@@ -49,8 +49,8 @@ extension LoRAModule {
     func set(down newDown: Tensor, up newUp: Tensor, alpha newAlpha: Float) {
         let unchanged = down.value.shape == newDown.shape
         precondition(unchanged || newDown.shape.dropFirst() == down.value.shape.dropFirst(), "\(name): A \(newDown.shape) for \(down.value.shape)")
-        down.value = newDown
-        up.value = newUp
+        down.replace(with: newDown)
+        up.replace(with: newUp)
         alpha = newAlpha
     }
 }

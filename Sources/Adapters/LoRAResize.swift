@@ -63,8 +63,8 @@ extension LoRAModule {
             var newUp = u.sliced(axis: 1, from: 0, to: kept) * Tensor(roots, shape: [1, kept])
             var newDown = vt.sliced(axis: 0, from: 0, to: kept) * Tensor(roots, shape: [kept, 1])
             if kept < newRank {     // fewer values than ranks: layers narrower than the rank
-                newUp = Tensor.concatenated([newUp, .zeros([newUp.shape[0], newRank - kept])], axis: 1)
-                newDown = Tensor.concatenated([newDown, .zeros([newRank - kept, newDown.shape[1]])], axis: 0)
+                newUp = Tensor.concatenated([newUp, .zeros([newUp.shape[0], newRank - kept], on: newUp.device)], axis: 1)
+                newDown = Tensor.concatenated([newDown, .zeros([newRank - kept, newDown.shape[1]], on: newDown.device)], axis: 0)
             }
             place(down: newDown, up: newUp, rank: newRank, alpha: newAlpha)
             let energy = values.map { $0 * $0 }
@@ -81,8 +81,8 @@ extension LoRAModule {
         var newUp = withoutGradients { upMatrix * gain }, newDown = downMatrix
         if extra > 0 {
             let fresh = LoRAFactors.freshDown(layer.kind, rank: extra, generator: &generator)
-            newDown = withoutGradients { Tensor.concatenated([downMatrix, fresh.reshaped([extra, -1])], axis: 0) }
-            newUp = withoutGradients { Tensor.concatenated([newUp, .zeros([newUp.shape[0], extra])], axis: 1) }
+            newDown = withoutGradients { Tensor.concatenated([downMatrix, fresh.reshaped([extra, -1]).moved(to: newDown.device)], axis: 0) }
+            newUp = withoutGradients { Tensor.concatenated([newUp, .zeros([newUp.shape[0], extra], on: newUp.device)], axis: 1) }
         }
         place(down: newDown, up: newUp, rank: newRank, alpha: newAlpha)
         return ResizeReport(module: name, oldRank: oldRank, newRank: newRank, sumRetained: 1, frobeniusRetained: 1)

@@ -20,6 +20,7 @@ public final class NormDifference: Adapter, NormAdapter, @unchecked Sendable {
     }
 
     public var size: AdapterSize? { nil }
+    public var device: any Device { slot.scale.value.device }
     public var parameters: [Parameter] { [scale] + (shift.map { [$0] } ?? []) }
     public var scaleDelta: Tensor { scale.tensor * multiplier }
     public var shiftDelta: Tensor? { shift.map { $0.tensor * multiplier } }

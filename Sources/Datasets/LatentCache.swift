@@ -3,7 +3,7 @@ import TensorCore
 
 /// Turns pictures into latents; the autoencoder of a base model fits it.
 public protocol LatentEncoder {
-    /// - Parameter pixels: `[1, H, W, 3]` in −1…1.
+    /// - Parameter pixels: `[1, H, W, 3]` in −1…1, in the host's memory.
     /// - Returns: mean and log variance of the unscaled latents, each `[1, h, w, Z]`.
     func moments(_ pixels: Tensor) -> (mean: Tensor, logVariance: Tensor)
 }
@@ -32,7 +32,7 @@ public enum LatentError: Error, Equatable, Sendable, CustomStringConvertible {
 /// One latent for each picture, kept in memory: unscaled, a sample of the posterior drawn once (as Kohya's scripts cache it),
 /// so a run with the cache sees the same sample every time.
 public struct LatentCache: Sendable {
-    /// By index into the data set's items: `[1, h, w, Z]`.
+    /// By index into the data set's items: `[1, h, w, Z]`, in the host's memory.
     private var latents: [Int: Tensor] = [:]
 
     public init() {}
@@ -54,7 +54,7 @@ public struct LatentCache: Sendable {
         }
     }
 
-    /// The latent of one item, `[1, h, w, Z]`.
+    /// The latent of one item, `[1, h, w, Z]`, in the host's memory.
     public static func encode(_ dataset: Dataset, _ index: Int, encoder: some LatentEncoder, seed: UInt64?) throws(LatentError) -> Tensor {
         let item = dataset.items[index]
         let pixels: Pixels
@@ -63,10 +63,10 @@ public struct LatentCache: Sendable {
             let (mean, logVariance) = encoder.moments(Tensor(pixels.floats(), shape: [1, pixels.height, pixels.width, 3]))
             guard let seed else { return mean }
             var generator = TorchGenerator(seed: seed &+ UInt64(index) &* 0x9E37_79B9)
-            let noise = Tensor(generator.normal(mean.count), shape: mean.shape)
+            let noise = Tensor(generator.normal(mean.count), shape: mean.shape).moved(to: mean.device)
             return mean + (logVariance * 0.5).exp() * noise
         }
-        guard latent.withUnsafeFloats({ $0.allSatisfy(\.isFinite) }) else { throw .notFinite(path: item.path) }
-        return latent
+        guard latent.isFinite else { throw .notFinite(path: item.path) }
+        return latent.moved(to: HostDevice.shared)
     }
 }

@@ -44,7 +44,10 @@ public struct LatentNoise: Sendable {
     /// One sequence for the whole batch.
     public init(_ generator: NoiseGenerator) { generators = [generator] }
 
-    /// Normal noise of shape `[B, H, W, C]`. With one generator per picture, B must be their number.
+    /// Normal noise of the shape `[B, H, W, C]` and on the device of `x`. With one generator per picture, B must be their number.
+    public mutating func draw(like x: Tensor) -> Tensor { draw(x.shape).moved(to: x.device) }
+
+    /// The same in the host's memory, where random numbers are made.
     public mutating func draw(_ shape: [Int]) -> Tensor {
         let values: [Float]
         if generators.count == 1 {
@@ -60,15 +63,7 @@ public struct LatentNoise: Sendable {
 
 /// Values in `[B, C, H, W]` order as a tensor `[B, H, W, C]`.
 package func channelsLast(_ values: [Float], shape: [Int]) -> Tensor {
-    let (batch, area, channels) = (shape[0], shape[1] * shape[2], shape[3])
-    return Tensor(shape: shape) { buffer in
-        for b in 0..<batch {
-            for c in 0..<channels {
-                let plane = (b * channels + c) * area, base = b * area * channels + c
-                for i in 0..<area { buffer[base + i * channels] = values[plane + i] }
-            }
-        }
-    }
+    Tensor(values, shape: [shape[0], shape[3], shape[1], shape[2]]).transposed([0, 2, 3, 1])
 }
 
 extension Tensor {

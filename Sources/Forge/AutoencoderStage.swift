@@ -26,9 +26,7 @@ struct AutoencoderStage: ForgeStage {
     private func startWithLittleNoise() {
         let width = model.configuration.latentChannels
         for entry in model.registry.parameters where entry.key == "quant_conv.bias" {
-            entry.parameter.update { bias in
-                for channel in width..<(2 * width) { bias[channel] = -6 }
-            }
+            entry.parameter.value = Tensor.concatenated([entry.parameter.value.sliced(axis: 0, from: 0, to: width), .full(-6, [width])], axis: 0)
         }
     }
 

@@ -49,13 +49,6 @@ struct LatentStore: Sendable {
 
     /// - Returns: `[B, h, w, Z]`, scaled.
     func batch(_ indices: [Int]) -> Tensor {
-        let each = values.count / count
-        return Tensor(shape: [indices.count] + values.shape.dropFirst()) { target in
-            values.withUnsafeFloats { source in
-                for (place, index) in indices.enumerated() {
-                    _ = target[(place * each)..<((place + 1) * each)].update(fromContentsOf: source[(index * each)..<((index + 1) * each)])
-                }
-            }
-        }
+        Tensor.embedding(values.reshaped([count, -1]), indices, shape: [indices.count]).reshaped([indices.count] + values.shape.dropFirst())
     }
 }

@@ -54,7 +54,7 @@ struct StageState {
         average = MovingAverage(decay: Float(stage.plan.averageDecay))
     }
 
-    mutating func apply(_ gradients: [Tensor], plan: TrainingPlan) {
+    mutating func apply(_ gradients: consuming [Tensor], plan: TrainingPlan) {
         let (bounded, _) = clipped(gradients, maximumNorm: Float(plan.gradientClip))
         optimizer.step(parameters, gradients: bounded, learningRate: Float(plan.learningRate(at: step)))
         average.update(parameters)

@@ -31,6 +31,15 @@ public final class Registry: @unchecked Sendable {
         for entry in parameters { entry.parameter.value.releasePages() }
     }
 
+    /// Takes every parameter to a device; what was read from a mapped file leaves the process's memory.
+    public func move(to device: any Device) {
+        for entry in parameters where entry.parameter.value.device !== device {
+            let source = entry.parameter.value
+            entry.parameter.move(to: device)
+            source.releasePages()
+        }
+    }
+
     /// Makes every parameter trainable (widened to float32 first) or frozen.
     public func setTrainable(_ trainable: Bool) {
         for entry in parameters {

@@ -55,10 +55,15 @@ enum OperationProfile {
 
     static var times: [OperationTime] { state.withLock { $0.times.values.sorted { $0.seconds > $1.seconds } } }
 
-    /// An operation has just been done.
-    static func mark(_ name: StaticString, _ flops: Double, _ bytes: @autoclosure () -> Int) {
-        guard isOn.load(ordering: .relaxed) else { return }
-        let bytes = bytes()
+    /// An operation has just been asked for; it is done when its device says so.
+    @inline(__always)
+    static func mark(_ name: StaticString, _ flops: Double, _ value: Tensor, from inputs: [Tensor]) {
+        if isOn.load(ordering: .relaxed) { count(name, flops, value, from: inputs) }
+    }
+
+    private static func count(_ name: StaticString, _ flops: Double, _ value: Tensor, from inputs: [Tensor]) {
+        let bytes = inputs.reduce(value.byteCount) { $0 + $1.byteCount }
+        value.device.synchronise()
         state.withLock { s in
             guard !s.isInPullback else { return }
             s.add("\(name)", flops, bytes)
@@ -69,11 +74,12 @@ enum OperationProfile {
     ///
     /// - Parameter gradients: how many of the two operands of a product get one: each costs as much as the product. Attention computes
     ///   five products for the forward pass's two.
-    static func pullback<R>(of node: Node, gradients: Int, _ body: () -> R) -> R {
+    static func pullback<R>(of node: Node, gradients: Int, on device: any Device, _ body: () -> R) -> R {
         let name = "\(node.name)"
         guard isOn.load(ordering: .relaxed), name != "checkpointed" else { return body() }
         state.withLock { ($0.isInPullback, $0.last) = (true, now) }
         defer {
+            device.synchronise()
             state.withLock { s in
                 s.isInPullback = false
                 s.add("\(name), backward", node.flops * (name == "attention" ? 2.5 : Double(gradients)), 0)

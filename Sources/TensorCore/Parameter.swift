@@ -21,13 +21,17 @@ public final class Parameter: @unchecked Sendable {
         tensor = trainable ? value.trackingGradient() : self.value
     }
 
-    /// Changes the float32 elements in place; copies of the old value elsewhere keep it. Makes the leaf anew.
-    public func update(_ body: (UnsafeMutableBufferPointer<Float>) -> Void) {
+    /// Changes the value by ops that work in place; copies of the old value elsewhere keep it. Makes the leaf anew.
+    public func update(_ body: (inout Tensor) -> Void) {
         var current = value
         value = Parameter.empty
-        if !isKnownUniquelyReferenced(&current.storage) || !current.storage.isWritable { current = Tensor(current.array, shape: current.shape) }
-        body(UnsafeMutableBufferPointer(start: current.floats, count: current.count))
+        body(&current)
         value = current
+    }
+
+    /// Takes the value to a device.
+    public func move(to device: any Device) {
+        if value.device !== device { value = value.moved(to: device) }
     }
 
     private static let empty = Tensor.zeros([0])

@@ -1,8 +1,9 @@
-import Glibc
-
 /// A contiguous, row-major array of numbers, with an optional place in the graph that gradients walk.
 ///
 /// Value semantics: ops make new tensors and never change their operands. Images are `[B, H, W, C]`, sequences `[B, T, D]`.
+/// A tensor lies on a device, which computes on it; results lie where their operands do and have the first one's type, unless an op says
+/// otherwise. An operand of at most 4096 elements in the host's memory is uploaded to the others' device; a larger one must be moved
+/// there before (`moved(to:)`).
 /// A shape that an op cannot take is a programming error and ends the process with both shapes in the message; what users
 /// give is checked above this module.
 public struct Tensor: @unchecked Sendable {
@@ -23,6 +24,8 @@ public struct Tensor: @unchecked Sendable {
     /// Elements, not bytes: 1 for a scalar, 0 when any size is 0.
     public var count: Int { shape.product }
     public var rank: Int { shape.count }
+    /// Where the elements lie.
+    public var device: any Device { storage.device }
     /// Whether gradients can be taken with respect to something this value was made from.
     public var requiresGradient: Bool { node != nil }
 }
@@ -30,6 +33,8 @@ public struct Tensor: @unchecked Sendable {
 // MARK: Making
 
 extension Tensor {
+    // What is made of values or bytes lies in the host's memory.
+
     /// - Parameter values: row-major, as many as `shape` has elements.
     public init(_ values: [Float], shape: [Int]) {
         require(values.count == shape.product, "Tensor: \(values.count) values do not fill \(shape)")
@@ -38,15 +43,14 @@ extension Tensor {
 
     /// A float32 tensor whose memory `fill` writes; it must write every element.
     public init(shape: [Int], fill: (UnsafeMutableBufferPointer<Float>) throws -> Void) rethrows {
-        self.init(uninitialized: shape)
-        try fill(UnsafeMutableBufferPointer(start: floats, count: count))
+        self.init(uninitialized: shape, on: HostDevice.shared)
+        try fill(UnsafeMutableBufferPointer(start: elements.floats, count: count))
     }
 
     /// A tensor of any type whose memory `fill` writes; it must write every byte.
     public init(shape: [Int], dtype: DType, fill: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
-        let size = shape.product * dtype.byteSize
-        self.init(shape: shape, dtype: dtype, storage: Storage(byteCount: size))
-        try fill(UnsafeMutableRawBufferPointer(start: storage.pointer, count: size))
+        self.init(uninitialized: shape, on: HostDevice.shared, type: dtype)
+        try fill(UnsafeMutableRawBufferPointer(start: storage.pointer, count: count * dtype.byteSize))
     }
 
     /// Copies `bytes`, elements of type `dtype` in native byte order.
@@ -70,22 +74,25 @@ extension Tensor {
     /// stays as it is.
     public func releasePages() { storage.releasePages() }
 
-    /// Float32 memory of undefined content, for the op that fills it.
-    init(uninitialized shape: [Int]) {
+    /// Memory of undefined content, for the op that fills it.
+    init(uninitialized shape: [Int], on device: any Device, type: DType = .float32) {
         require(shape.allSatisfy { $0 >= 0 }, "Tensor: negative size in \(shape)")
-        self.init(shape: shape, dtype: .float32, storage: Storage(byteCount: shape.product * 4))
+        self.init(shape: shape, dtype: type, storage: Storage(byteCount: shape.product * type.byteSize, on: device))
     }
 
-    public static func zeros(_ shape: [Int]) -> Tensor {
-        let result = Tensor(uninitialized: shape)
-        memset(result.storage.pointer, 0, result.count * 4)
-        return result
+    /// The same where `other` lies and of its type.
+    init(uninitialized shape: [Int], like other: Tensor) { self.init(uninitialized: shape, on: other.storage.device, type: other.dtype) }
+
+    public static func zeros(_ shape: [Int], on device: any Device = HostDevice.shared, type: DType = .float32) -> Tensor {
+        full(0, shape, on: device, type: type)
     }
 
     public static func ones(_ shape: [Int]) -> Tensor { full(1, shape) }
 
-    public static func full(_ value: Float, _ shape: [Int]) -> Tensor {
-        Tensor(shape: shape) { $0.update(repeating: value) }
+    public static func full(_ value: Float, _ shape: [Int], on device: any Device = HostDevice.shared, type: DType = .float32) -> Tensor {
+        let result = Tensor(uninitialized: shape, on: device, type: type)
+        device.fill(result.count, value, result.elements)
+        return result
     }
 
     /// A tensor of shape `[]`.
@@ -95,11 +102,9 @@ extension Tensor {
 // MARK: Reading
 
 extension Tensor {
-    /// The float32 elements, for the ops of this module: written only while the op that makes the tensor runs.
-    var floats: UnsafeMutablePointer<Float> {
-        require(dtype == .float32, "\(shape) of \(dtype): float32 is needed here; convert it first")
-        return storage.pointer.assumingMemoryBound(to: Float.self)
-    }
+    /// The elements, for the ops of this module: written only while the op that makes the tensor runs.
+    @inline(__always)
+    var elements: Elements { Elements(storage.pointer, dtype) }
 
     /// A copy of the elements as float32, whatever the stored type.
     public var array: [Float] {
@@ -113,24 +118,34 @@ extension Tensor {
         return array[0]
     }
 
-    /// Float32 elements in place.
-    public func withUnsafeFloats<R>(_ body: (UnsafeBufferPointer<Float>) throws -> R) rethrows -> R {
-        try withExtendedLifetime(storage) { try body(UnsafeBufferPointer(start: floats, count: count)) }
+    /// The elements of float32 tensors of one element each, on one device, by a single read.
+    public static func items(of scalars: [Tensor]) -> [Float] {
+        for scalar in scalars { require(scalar.count == 1, "items: \(scalar.shape) holds \(scalar.count) elements, not one") }
+        guard scalars.count > 1, !scalars[0].isOnHost else { return scalars.map { $0.item() } }
+        return concatenated(scalars.map { $0.detached().reshaped([1]) }, axis: 0).array
     }
 
-    /// The stored bytes in place, whatever the type.
+    /// Float32 elements: in place in the host's memory, or a copy there.
+    public func withUnsafeFloats<R>(_ body: (UnsafeBufferPointer<Float>) throws -> R) rethrows -> R {
+        let host = copied(to: HostDevice.shared)
+        return try withExtendedLifetime(host.storage) { try body(UnsafeBufferPointer(start: host.elements.floats, count: count)) }
+    }
+
+    /// The stored bytes, whatever the type: in place in the host's memory, or a copy there.
     public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-        try withExtendedLifetime(storage) {
-            try body(UnsafeRawBufferPointer(start: storage.pointer, count: count * dtype.byteSize))
+        let host = copied(to: HostDevice.shared)
+        return try withExtendedLifetime(host.storage) {
+            try body(UnsafeRawBufferPointer(start: host.storage.pointer, count: count * dtype.byteSize))
         }
     }
 
-    /// The same numbers stored as `target`, rounded to nearest even. No gradient flows through a change of type.
+    /// The same numbers stored as `target`, rounded to nearest even.
+    /// - Gradient: `dy` in the operand's type.
     public func converted(to target: DType) -> Tensor {
         if target == dtype { return self }
-        let result = Tensor(shape: shape, dtype: target, storage: Storage(byteCount: count * target.byteSize))
-        Compute.convert(storage.pointer, dtype, to: result.storage.pointer, target, count: count)
-        return result
+        let result = Tensor(uninitialized: shape, on: device, type: target), source = dtype
+        device.convert(count, elements, result.elements)
+        return record("converted", result) { $0.converted(to: source) }
     }
 
     /// The same value, cut off from the graph. Shares memory.

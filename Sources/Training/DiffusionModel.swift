@@ -39,25 +39,35 @@ public struct DiffusionModel: Sendable {
     /// Layers of the text encoder, the largest clip skip there is.
     public var textLayers: Int { textEncoder.configuration.numHiddenLayers }
 
+    /// Where the denoiser lies, and all other parts: what is given to them must lie there, too.
+    public var device: any Device { unet.registry.parameters.first?.parameter.value.device ?? HostDevice.shared }
+
+    /// Takes all parts to a device. Adapters follow when they are attached next.
+    public func move(to device: any Device) {
+        let texts = [base.text, base.secondText].compactMap { $0?.encoder.registry }
+        for registry in texts + [unet.registry, autoencoder.registry] { registry.move(to: device) }
+    }
+
     /// Where adapters go.
     public var adaptable: AdaptableModel {
         AdaptableModel(unet: unet.registry, textEncoder: textEncoder.registry, textEncoder2: base.secondText?.encoder.registry)
     }
 
-    /// The denoiser's prediction (noise or velocity) `[B, h, w, Z]` of noisy latents, one timestep, text and size for each.
+    /// The denoiser's prediction (noise or velocity) `[B, h, w, Z]` of noisy latents, one timestep, text and size for each; float32.
     ///
     /// - Parameter sizes: what SDXL is told of the pictures; other families do not look at it.
     public func predict(
         _ noisy: Tensor, timesteps: [Float], text: TextStates, sizes: [SizeConditioning], cache: ContextCache? = nil
     ) -> Tensor {
-        unet(noisy, timesteps: timesteps, context: text.context, added: text.pooled.map { AddedConditions(pooled: $0, sizes: sizes) }, cache: cache)
+        let x = noisy.converted(to: noisy.device.activationType), added = text.pooled.map { AddedConditions(pooled: $0, sizes: sizes) }
+        return unet(x, timesteps: timesteps, context: text.context, added: added, cache: cache).converted(to: .float32)
     }
 }
 
 extension DiffusionModel: LatentEncoder {
     public func moments(_ pixels: Tensor) -> (mean: Tensor, logVariance: Tensor) {
-        let posterior = autoencoder.encode(pixels)
-        return (posterior.mean, posterior.logVariance)
+        let posterior = autoencoder.encode(pixels.moved(to: device).converted(to: device.activationType))
+        return (posterior.mean.converted(to: .float32), posterior.logVariance.converted(to: .float32))
     }
 }
 

@@ -12,6 +12,7 @@ public enum GenerationError: Error, Equatable, Sendable {
     case clipSkipTooLarge(Int, layers: Int)
     /// The denoiser or the autoencoder gave values that are not finite.
     case notFinite(prompt: String)
+    case deviceFailed(DeviceFailure)
     case cancelled
 }
 
@@ -24,6 +25,7 @@ extension GenerationError: CustomStringConvertible {
         case .promptTooLong(let characters, let limit): "the prompt has \(characters) characters; at most \(limit) are read"
         case .clipSkipTooLarge(let skip, let layers): "clip skip \(skip) reaches past the text encoder's first layer: it has \(layers)"
         case .notFinite(let prompt): "the picture of “\(prompt)” came out with values that are not finite"
+        case .deviceFailed(let failure): failure.description
         case .cancelled: "drawing was stopped"
         }
     }
@@ -35,6 +37,7 @@ extension GenerationError: CustomStringConvertible {
         case .promptTooLong: "Shorten the prompt."
         case .clipSkipTooLarge(_, let layers): "Give 1 to \(layers)."
         case .notFinite: "Use an adapter of an earlier epoch, or a lower strength."
+        case .deviceFailed(let failure): failure.wayOut
         case .cancelled: ""
         }
     }
@@ -109,7 +112,7 @@ public struct ImageGenerator {
         let cache = ContextCache()
         let size = SizeConditioning(target: (first.height, first.width))
         let shape = [count, first.height / model.latentScale, first.width / model.latentScale, model.autoencoder.configuration.latentChannels]
-        return try sampler.sample(shape, noise: &noise) { x, timestep in
+        return try sampler.sample(shape, noise: &noise, on: model.device) { x, timestep in
             let input = isGuided ? Tensor.concatenated([x, x], axis: 0) : x
             let rows = input.shape[0]
             let output = model.predict(
@@ -145,8 +148,12 @@ public struct ImageGenerator {
     }
 
     private func decode(_ latents: Tensor, prompt: SamplePrompt) throws -> Pixels {
-        let decoded = withoutGradients { model.autoencoder.decode(latents * (1 / model.scalingFactor), tileSide: decodingTile(latents.shape)) }
+        let decoded = withoutGradients {
+            let scaled = (latents * (1 / model.scalingFactor)).converted(to: latents.device.activationType)
+            return model.autoencoder.decode(scaled, tileSide: decodingTile(latents.shape)).converted(to: .float32)
+        }
         return try decoded.withUnsafeFloats { values in
+            do throws(DeviceFailure) { try decoded.device.checkFailure() } catch { throw GenerationError.deviceFailed(error) }
             guard values.allSatisfy(\.isFinite) else { throw GenerationError.notFinite(prompt: prompt.text) }
             return Pixels(width: decoded.shape[2], height: decoded.shape[1], floats: values)
         }

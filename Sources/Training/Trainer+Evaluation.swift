@@ -31,8 +31,8 @@ extension Trainer {
     private func loss(of latent: Tensor, _ item: DatasetItem, timesteps: [Int], seed: UInt64) -> Float {
         var generator = TorchGenerator(seed: seed)
         let count = timesteps.count
-        let clean = Tensor.concatenated(Array(repeating: latent * model.scalingFactor, count: count), axis: 0)
-        let noise = Tensor.latentNoise(clean.shape, generator: &generator)
+        let clean = Tensor.concatenated(Array(repeating: latent.moved(to: model.device) * model.scalingFactor, count: count), axis: 0)
+        let noise = Tensor.latentNoise(clean.shape, generator: &generator).moved(to: clean.device)
         let text = self.text([item.caption])
         let prediction = model.predict(
             model.schedule.addNoise(clean, noise: noise, timesteps: timesteps), timesteps: timesteps.map(Float.init),

@@ -104,6 +104,7 @@ public final class Trainer {
     public func train(shouldStop: () -> Bool = { false }, _ event: (TrainingEvent) -> Void) throws -> Bool {
         let clock = ContinuousClock(), start = clock.now
         network.attach()
+        model.device.clearFailure()
         try requireMemory(within: SystemMemory.available.map { $0 + SystemMemory.resident })
         model.unet.recomputedLevels = recomputedLevels
         guard try prepare(shouldStop: shouldStop, event) else { return try stop(since: start, clock, event) }
@@ -162,17 +163,17 @@ public final class Trainer {
         network.drawBlocks(&randomness.noise)
         defer { network.applyAllBlocks() }
         let parts = batches[position.batch..<min(position.batch + configuration.accumulation, batches.count)]
-        var trained = trainedParameters, sum = [Tensor?](repeating: nil, count: trained.count), loss: Float = 0
+        var trained = trainedParameters, sum = [Tensor?](repeating: nil, count: trained.count), losses: [Tensor] = []
         for batch in parts {
-            let (value, found) = try gradientsOfLoss(batch, for: trained.map(\.parameter))
-            loss += value / Float(parts.count)
+            let (loss, found) = try gradientsOfLoss(batch, for: trained.map(\.parameter))
+            losses.append(loss)
             sum = zip(sum, found).map { sum, part in sum.map { sum in part.map { sum + $0 } ?? sum } ?? part }
         }
         trained = zip(trained, sum).compactMap { $1 == nil ? nil : $0 }           // layers after the one that is read stay as they are
         let means = sum.compactMap { $0 }.map { parts.count > 1 ? $0 * (1 / Float(parts.count)) : $0 }
-        let (gradients, norm) = clipped(means, maximumNorm: configuration.maximumGradientNorm)
-        guard loss.isFinite else { throw TrainingError.notFinite(what: "the loss", step: position.step + 1) }
-        guard norm.isFinite else { throw TrainingError.notFinite(what: "the gradient", step: position.step + 1) }
+        sum = []                                                                  // so that clipping works in place
+        let (gradients, size) = clipped(means, maximumNorm: configuration.maximumGradientNorm)
+        let (loss, norm) = try read(losses, norm: size)
         let total = totalSteps
         let multiplier = configuration.learningRateSchedule(totalSteps: total).multiplier(at: position.stepInRun)
         let rates = (unet: configuration.effectiveUNetRate * multiplier, text: configuration.effectiveTextEncoderRate * multiplier)
@@ -183,10 +184,20 @@ public final class Trainer {
             seconds: (clock.now - start).inSeconds)
     }
 
-    /// Loss of one batch and its gradients; nil for parameters that it does not depend on.
-    private func gradientsOfLoss(_ batch: [Int], for parameters: [Parameter]) throws -> (Float, [Tensor?]) {
+    /// The mean loss and the norm, the one read of a step that waits for the device.
+    private func read(_ losses: [Tensor], norm: Tensor) throws -> (loss: Float, norm: Float) {
+        let numbers = Tensor.items(of: losses + [norm]), norm = numbers[losses.count]
+        do throws(DeviceFailure) { try model.device.checkFailure() } catch { throw TrainingError.deviceFailed(error, step: position.step + 1) }
+        let loss = numbers.dropLast().reduce(Float(0)) { $0 + $1 / Float(losses.count) }
+        guard loss.isFinite else { throw TrainingError.notFinite(what: "the loss", step: position.step + 1) }
+        guard norm.isFinite else { throw TrainingError.notFinite(what: "the gradient", step: position.step + 1) }
+        return (loss, norm)
+    }
+
+    /// Loss `[]` of one batch and its gradients; nil for parameters that it does not depend on.
+    private func gradientsOfLoss(_ batch: [Int], for parameters: [Parameter]) throws -> (Tensor, [Tensor?]) {
         let clean = try latents(of: batch)                                                       // x₀ [B, h, w, Z]
-        var noise = Tensor.latentNoise(clean.shape, generator: &randomness.noise)                // ε
+        var noise = latentNoise(clean.shape)                                                     // ε
         noise = offset(noise)
         let timesteps = randomness.noise.integers(batch.count, in: timestepRange)                // t
         let noisy = model.schedule.addNoise(clean, noise: perturbed(noise), timesteps: timesteps) // x_t
@@ -196,7 +207,7 @@ public final class Trainer {
         let loss = configuration.objective(
             prediction, target: target, timesteps: timesteps, schedule: model.schedule, sampleWeights: sampleWeights(batch))
         let found = reachedGradients(of: loss, for: parameters.map(\.tensor))
-        return (loss.item(), found)
+        return (loss.detached(), found)
     }
 
     /// Scaled latents `[B, h, w, Z]`.
@@ -205,21 +216,23 @@ public final class Trainer {
             if let cached = latents[index] { return cached }
             return try LatentCache.encode(dataset, index, encoder: model, seed: UInt64(randomness.noise.nextWord()))
         }
-        return withoutGradients { (rows.count == 1 ? rows[0] : Tensor.concatenated(rows, axis: 0)) * model.scalingFactor }
+        return withoutGradients { (rows.count == 1 ? rows[0] : Tensor.concatenated(rows, axis: 0)).moved(to: model.device) * model.scalingFactor }
     }
+
+    private func latentNoise(_ shape: [Int]) -> Tensor { Tensor.latentNoise(shape, generator: &randomness.noise).moved(to: model.device) }
 
     /// Noise with one normal for each channel added (`noise_offset`), so that brightness can be learnt.
     private func offset(_ noise: Tensor) -> Tensor {
         guard configuration.noiseOffset > 0 else { return noise }
         let strength = configuration.noiseOffsetRandomStrength ? randomness.noise.uniform() * configuration.noiseOffset : configuration.noiseOffset
         let (batch, channels) = (noise.shape[0], noise.shape[3])
-        return noise + Tensor.latentNoise([batch, 1, 1, channels], generator: &randomness.noise) * strength
+        return noise + latentNoise([batch, 1, 1, channels]) * strength
     }
 
     /// What x_t is built from; the target stays the noise itself.
     private func perturbed(_ noise: Tensor) -> Tensor {
         guard configuration.inputPerturbation > 0 else { return noise }
-        return noise + Tensor.latentNoise(noise.shape, generator: &randomness.noise) * configuration.inputPerturbation
+        return noise + latentNoise(noise.shape) * configuration.inputPerturbation
     }
 
     private var timestepRange: Range<Int> {
@@ -256,7 +269,7 @@ public final class Trainer {
         return StepReport(
             step: position.step, epoch: position.epoch + 1, stepInEpoch: index + 1, stepsPerEpoch: length, stepInRun: position.stepInRun,
             totalSteps: total, loss: loss, averageLoss: window.mean, unetLearningRate: rates.unet, textEncoderLearningRate: rates.text,
-            gradientNorm: norm, seconds: seconds, pictures: pictures, memory: Engine.bytesInUse, peakMemory: Engine.peakBytes)
+            gradientNorm: norm, seconds: seconds, pictures: pictures, memory: model.device.pool.bytesInUse, peakMemory: model.device.pool.peakBytes)
     }
 
     /// Lays out the batches of the epoch that begins now.

@@ -1,6 +1,7 @@
 import Adapters
 import Datasets
 import Diffusion
+import TensorCore
 
 /// Training could not start or go on.
 public enum TrainingError: Error, Equatable, Sendable {
@@ -16,6 +17,8 @@ public enum TrainingError: Error, Equatable, Sendable {
     case networkIsFixed(present: String, asked: String)
     /// A number that is not finite appeared; the adapter is as it was before that step.
     case notFinite(what: String, step: Int)
+    /// The device that trains failed during a step.
+    case deviceFailed(DeviceFailure, step: Int)
     /// A saved state that cannot be continued from.
     case invalidState(file: String, reason: String)
     /// A saved state of other pictures or another model.
@@ -32,6 +35,7 @@ extension TrainingError: CustomStringConvertible {
             "a step would take about \(Self.gibibytes(needed)) GiB of memory, and \(Self.gibibytes(available)) GiB can be had"
         case .networkIsFixed(let present, let asked): "the adapter in training is a \(present); it cannot become a \(asked)"
         case .notFinite(let what, let step): "\(what) is not a finite number in step \(step); training has stopped, and the adapter is as it was before that step"
+        case .deviceFailed(let failure, let step): "\(failure); training has stopped in step \(step)"
         case .invalidState(let file, let reason): "\(file) is no training state to continue from: \(reason)"
         case .otherState(let file, let what, let saved, let present): "\(file) belongs to another run: its \(what) is \(saved), here it is \(present)"
         }
@@ -48,6 +52,7 @@ extension TrainingError: CustomStringConvertible {
         case .doesNotFit(_, _, let waysOut): waysOut.isEmpty ? "Close other programs, or use a smaller model." : "Try \(waysOut.joined(separator: ", then "))."
         case .networkIsFixed: "Start a new one: %train --fresh."
         case .notFinite: "Lower the learning rate (a tenth of it is a good try) and go on from the last saved epoch."
+        case .deviceFailed(let failure, _): failure.wayOut
         case .invalidState: "Start a new run, or name another state file."
         case .otherState: "Load the model and the data set of that run first, or start a new run."
         }

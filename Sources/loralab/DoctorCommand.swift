@@ -1,5 +1,4 @@
 import ArgumentParser
-import CCompute
 import Foundation
 import Lab
 import TensorCore
@@ -22,7 +21,7 @@ struct DoctorCommand: ParsableCommand {
 
     /// Which instruction set the loops are compiled for, and why that one.
     private var loops: String {
-        let used = String(cString: cc_isa_name(cc_current_isa()))
+        let used = Engine.instructionSet
         switch ProcessInfo.processInfo.environment["LORALAB_ISA"] {
         case nil, "": return "loops        \(used), the widest that this processor has"
         case used: return "loops        \(used), as LORALAB_ISA says"

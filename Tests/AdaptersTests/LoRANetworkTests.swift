@@ -92,7 +92,7 @@ private let modelTolerance = 2e-5
         let before = network.snapshot(), output = try model.output()
         var generator = TorchGenerator(seed: 3)
         try network.resize(to: 2, generator: &generator)
-        for module in network.modules { module.up.update { $0.update(repeating: 0.1) } }
+        for module in network.modules { module.up.value = .full(0.1, module.up.value.shape) }
         #expect(try model.output().array != output.array)
         let inside = try network.withSnapshot(before) { try model.output().array }
         #expect(inside == output.array)

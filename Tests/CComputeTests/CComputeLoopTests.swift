@@ -84,8 +84,6 @@ extension CComputeTests {
                 var y = b
                 cc_axpy(count, 2, a, &y)
                 #expect(relativeError(y, zip(a, b).map { 2 * Double($0) + Double($1) }) < 1e-6)
-                cc_linear_combination(count, 2, a, -3, b, &y)
-                #expect(relativeError(y, zip(a, b).map { 2 * Double($0) - 3 * Double($1) }) < 1e-6)
                 cc_clamp(count, a, -0.25, 0.5, &y)
                 #expect(y == a.map { min(max($0, -0.25), 0.5) })
                 cc_clamp_backward(count, a, -0.25, 0.5, b, &y)

@@ -194,7 +194,7 @@ import Testing
     ]
     @Test("a file that is something else is called by its name, with the way out", arguments: others)
     func something(_ item: (keys: [String: [Int]], name: String)) throws {
-        try OriginalModel.write(item.keys.mapValues(Tensor.zeros)) { path in
+        try OriginalModel.write(item.keys.mapValues { Tensor.zeros($0) }) { path in
             let error = #expect(throws: ModelFileError.self) { try BaseModel.load(path: path) }
             #expect(error?.description.contains(item.name) == true, "\(String(describing: error))")
             #expect(error?.wayOut.isEmpty == false)

@@ -56,10 +56,17 @@ import Testing
         weight.isTrainable = true
         let old = weight.tensor
         #expect(gradients(of: weight.tensor.square().sum(), for: [weight.tensor])[0].array == [2, 4])
-        weight.update { values in values[0] = 7 }
-        #expect(weight.value.array == [7, 2] && weight.tensor.array == [7, 2] && old.array == [1, 2])
-        weight.update { values in values[1] = 8 }
-        #expect(weight.value.array == [7, 8])
+        func addOne() {
+            weight.update { value in
+                var (mean, square) = (Tensor.zeros([2]), Tensor.zeros([2]))
+                let step = AdamWStep(learningRate: -1, beta1: 0, beta2: 0, epsilon: 0, weightDecay: 0, step: 1)
+                value.adamW(step, gradient: .ones([2]), mean: &mean, square: &square)
+            }
+        }
+        addOne()
+        #expect(weight.value.array == [2, 3] && weight.tensor.array == [2, 3] && old.array == [1, 2])
+        addOne()
+        #expect(weight.value.array == [3, 4])
     }
 
     @Test("recomputation changes no value and no gradient, of inputs, of captured weights and of captured values")

@@ -57,7 +57,9 @@ import Testing
         let leaves = inputs.map { $0.trackingGradient() }
         let output = item.body(leaves)
         expectClose(output, try golden["\(item.name)/output"], relative: Self.tolerance, "\(item.name) value")
-        for (i, gradient) in gradients(of: output, seed: try golden["\(item.name)/seed"], for: leaves).enumerated() {
+        let seed = try golden["\(item.name)/seed"], found = gradients(of: output, seed: seed, for: leaves)
+        expectSameOnMirror(item.body, at: inputs, seed: seed, output: output, gradients: found, item.name)
+        for (i, gradient) in found.enumerated() {
             expectClose(gradient, try golden["\(item.name)/gradient\(i)"], relative: Self.tolerance, "\(item.name) gradient \(i)")
         }
     }

@@ -13,7 +13,7 @@ import Testing
         let y = Tensor.attention(t, t, t, heads: 2)
         let loss = y.meanSquaredError(Tensor.ones(y.shape))
         for (weight, gradient) in zip(weights, gradients(of: loss, for: weights.map(\.tensor))) {
-            gradient.withUnsafeFloats { g in weight.update { w in for i in w.indices { w[i] -= 0.01 * g[i] } } }
+            weight.update { $0 = $0 - gradient * 0.01 }
         }
         return loss.item()
     }

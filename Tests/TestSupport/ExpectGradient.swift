@@ -4,7 +4,8 @@ import Testing
 /// Expects the gradients of `Σ seed ⊙ body(inputs)`, for a fixed random seed, to agree with central differences in Double.
 ///
 /// The differences are taken of `oracle`, the op's definition written out in Double, at a step of 1e-5: their own error is about
-/// 1e-9 of the value, so what is left is the float32 rounding of the op and its pullback. The value is compared as well.
+/// 1e-9 of the value, so what is left is the float32 rounding of the op and its pullback. The value is compared as well, and all numbers
+/// with those of a second device.
 /// - Parameters:
 ///   - inputs: small tensors; every element of each is moved.
 ///   - relative: of the largest element of each gradient. The default leaves room for sums of some hundred float32 terms.
@@ -21,6 +22,7 @@ public func expectGradient(of body: ([Tensor]) -> Tensor, at inputs: [Tensor], m
     let weights = seed.array.map(Double.init)
     func loss(_ inputs: [Oracle]) -> Double { zip(oracle(inputs).values, weights).reduce(0) { $0 + $1.0 * $1.1 } }
     let analytic = gradients(of: output, seed: seed, for: leaves)
+    expectSameOnMirror(body, at: inputs, seed: seed, output: output, gradients: analytic, what, sourceLocation: sourceLocation)
     let step = 1e-5
     for (index, gradient) in analytic.enumerated() {
         #expect(gradient.shape == inputs[index].shape, "\(what)", sourceLocation: sourceLocation)
@@ -54,7 +56,9 @@ public func expectGradient(of body: ([Tensor]) -> Tensor, at inputs: [Tensor], s
         moved[index] = Tensor(values, shape: inputs[index].shape)
         return zip(withoutGradients { body(moved) }.array, weights).reduce(0) { $0 + Double($1.0) * $1.1 }
     }
-    for (index, gradient) in gradients(of: output, seed: seed, for: leaves).enumerated() where gradient.count > 0 {
+    let analytic = gradients(of: output, seed: seed, for: leaves)
+    expectSameOnMirror(body, at: inputs, seed: seed, output: output, gradients: analytic, what, sourceLocation: sourceLocation)
+    for (index, gradient) in analytic.enumerated() where gradient.count > 0 {
         #expect(gradient.shape == inputs[index].shape, "\(what)", sourceLocation: sourceLocation)
         let values = gradient.array
         let scale = values.reduce(0) { max($0, abs(Double($1))) }
@@ -67,7 +71,27 @@ public func expectGradient(of body: ([Tensor]) -> Tensor, at inputs: [Tensor], s
     }
 }
 
+/// Expects a device with memory of its own to give the value and the gradients of `Σ seed ⊙ body(inputs)` that the processor gave, bit by bit.
+///
+/// It must stay where it is: nothing is read until all is computed.
+public func expectSameOnMirror(
+    _ body: ([Tensor]) -> Tensor, at inputs: [Tensor], seed: Tensor, output: Tensor, gradients expected: [Tensor], _ what: String = "",
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
+    let mirror = MirrorDevice(), leaves = inputs.map { $0.moved(to: mirror).trackingGradient() }
+    let value = body(leaves), found = gradients(of: value, seed: seed.moved(to: mirror), for: leaves)
+    #expect(mirror.count.downloads == 0 && mirror.failure == nil, "\(what) reads from the device", sourceLocation: sourceLocation)
+    for (index, (there, here)) in zip([value] + found, [output] + expected).enumerated() {
+        let name = index == 0 ? "value" : "gradient of input \(index - 1)"
+        #expect(there.device === mirror && there.shape == here.shape, "\(what) \(name)", sourceLocation: sourceLocation)
+        #expect(there.bits == here.bits, "\(what) \(name) differs on a second device", sourceLocation: sourceLocation)
+    }
+}
+
 extension Tensor {
+    /// The elements as float32, to be compared bit by bit.
+    public var bits: [UInt32] { array.map(\.bitPattern) }
+
     /// Repeatable values of about unit variance, from a linear congruential generator (twelve uniforms summed).
     public static func testNormal(_ shape: [Int], seed: UInt64, scale: Float = 1) -> Tensor {
         var state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 0x1234_5678_9ABC_DEF1

@@ -227,7 +227,7 @@ import Testing
         #expect(throws: TrainingError.notFinite(what: "the loss", step: 4)) { try trainer.run() }
         #expect(trainer.bits == before)
         #expect(try Data(contentsOf: URL(filePath: studio.file("state.safetensors"))) == state)
-        trainer.network.modules[0].up.update { $0[0] = .infinity }
+        trainer.network.modules[0].up.update { $0 = $0 + .infinity }
         #expect(throws: TrainingError.notFinite(what: "the adapter", step: 3)) { try trainer.saveAdapter(to: studio.file("bad.safetensors")) }
         #expect(!FileManager.default.fileExists(atPath: studio.file("bad.safetensors")))
     }

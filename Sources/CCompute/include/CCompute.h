@@ -162,8 +162,6 @@ void cc_combine_broadcast(cc_operator op, int rank, const ptrdiff_t *_Nullable s
                           const float *_Nullable b, const ptrdiff_t *_Nullable bStrides, float *_Nullable y);
 /// `y += alpha · x`.
 void cc_axpy(ptrdiff_t n, float alpha, const float *_Nullable x, float *_Nullable y);
-/// `y = alpha · a + beta · b`.
-void cc_linear_combination(ptrdiff_t n, float alpha, const float *_Nullable a, float beta, const float *_Nullable b, float *_Nullable y);
 void cc_fill(ptrdiff_t n, float value, float *_Nullable y);
 
 /// `y[r, j] = x[r, j] · gelu(x[r, N + j])` for rows `x [rows, 2N]`, with the exact GELU.

@@ -133,6 +133,13 @@ static void combine_scalar(cc_operator op, ptrdiff_t n, const float *a, float s,
     cc_parallel_for(n, elementGrain, combine_scalar_body, &t);
 }
 
+BODY(fill_body, elements_t) { for (ptrdiff_t i = begin; i < end; i++) t->out[i] = t->s; }
+
+static void fill(ptrdiff_t n, float value, float *y) {
+    elements_t t = {.s = value, .out = y};
+    cc_parallel_for(n, elementGrain, fill_body, &t);
+}
+
 enum { maxRank = 8 };
 
 typedef struct {
@@ -181,6 +188,13 @@ static void combine_broadcast(cc_operator op, int rank, const ptrdiff_t *shape, 
     t.outerAxes = axes - 1;
     t.inner = t.extent[axes - 1]; t.aStep = t.aStride[axes - 1]; t.bStep = t.bStride[axes - 1];
     if (axes == 1 && t.aStep == 1 && t.bStep == 1) { combine(op, t.inner, a, b, y); return; }
+    if (axes == 1 && t.aStep == 1 && t.bStep == 0) { combine_scalar(op, t.inner, a, *b, y); return; }
+    if (axes == 1 && t.aStep == 0 && t.bStep == 0) {
+        float value;
+        combine_run(op, 1, a, 1, b, 1, &value);
+        fill(t.inner, value, y);
+        return;
+    }
     ptrdiff_t rows = 1;
     for (int i = 0; i < t.outerAxes; i++) rows *= t.extent[i];
     cc_parallel_for(rows, row_grain(t.inner), broadcast_body, &t);
@@ -195,24 +209,6 @@ BODY(axpy_body, elements_t) {
 static void axpy(ptrdiff_t n, float alpha, const float *x, float *y) {
     elements_t t = {.x = x, .s = alpha, .out = y};
     cc_parallel_for(n, elementGrain, axpy_body, &t);
-}
-
-BODY(linear_combination_body, elements_t) {
-    const float *a = t->x, *b = t->b;
-    float *y = t->out, alpha = t->s, beta = t->u;
-    INDEPENDENT for (ptrdiff_t i = begin; i < end; i++) y[i] = alpha * a[i] + beta * b[i];
-}
-
-static void linear_combination(ptrdiff_t n, float alpha, const float *a, float beta, const float *b, float *y) {
-    elements_t t = {.x = a, .s = alpha, .b = b, .u = beta, .out = y};
-    cc_parallel_for(n, elementGrain, linear_combination_body, &t);
-}
-
-BODY(fill_body, elements_t) { for (ptrdiff_t i = begin; i < end; i++) t->out[i] = t->s; }
-
-static void fill(ptrdiff_t n, float value, float *y) {
-    elements_t t = {.s = value, .out = y};
-    cc_parallel_for(n, elementGrain, fill_body, &t);
 }
 
 // MARK: - Gated GELU

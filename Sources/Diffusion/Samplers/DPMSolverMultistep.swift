@@ -55,7 +55,7 @@ public struct DPMSolverMultistepSampler: Sampler {
 
     public mutating func step(_ x: Tensor, prediction: Tensor, index: Int, noise: inout LatentNoise) -> Tensor {
         cleans = Array(([ladder.clean(x, prediction: prediction, index: index)] + cleans).prefix(order))
-        let fresh = isStochastic ? noise.draw(x.shape) : nil
+        let fresh = isStochastic ? noise.draw(like: x) : nil
         let moved = drift(x, from: ladder.levels[index], to: ladder.levels[index + 1], index: index)
         guard let fresh else { return moved }
         let to = ladder.levels[index + 1], h = to.lambda - ladder.levels[index].lambda

@@ -37,6 +37,6 @@ public struct EulerAncestralSampler: Sampler {
     public mutating func step(_ x: Tensor, prediction: Tensor, index: Int, noise: inout LatentNoise) -> Tensor {
         let sigma = ladder.sigmas[index], (down, up) = SigmaLadder.ancestral(from: sigma, to: ladder.sigmas[index + 1])
         let moved = x + ladder.derivative(x, prediction: prediction, sigma: sigma) * (down - sigma)
-        return moved + noise.draw(x.shape) * up
+        return moved + noise.draw(like: x) * up
     }
 }

@@ -51,6 +51,6 @@ public struct KDPM2Sampler: Sampler {
         }
         pending = nil
         let moved = start + ladder.derivative(x, prediction: prediction, sigma: rung.middle) * (rung.end - rung.sigma)
-        return isAncestral ? moved + noise.draw(x.shape) * rung.up : moved
+        return isAncestral ? moved + noise.draw(like: x) * rung.up : moved
     }
 }

@@ -36,6 +36,6 @@ public struct LCMSampler: Sampler {
         let denoised = limit(clean) * out + x * skip
         if index == timesteps.count - 1 { return denoised }
         let next = schedule.alphasCumprod[Int(timesteps[index + 1])]
-        return denoised * next.squareRoot() + noise.draw(x.shape) * (1 - next).squareRoot()
+        return denoised * next.squareRoot() + noise.draw(like: x) * (1 - next).squareRoot()
     }
 }

@@ -25,15 +25,16 @@ extension Sampler {
     /// - Parameters:
     ///   - shape: `[B, H, W, C]` in latent cells.
     ///   - noise: where the start and, for stochastic methods, each step take their randomness.
+    ///   - device: where the latents lie: the denoiser's.
     ///   - predict: the denoiser, guidance included: latents as it shall see them and a timestep in, its prediction out;
     ///     called once for each of `timesteps`. What it throws ends the sampling (an interrupt, for one).
     /// - Returns: latents `[B, H, W, C]`, scaled as the denoiser sees them.
     public func sample(
-        _ shape: [Int], noise: inout LatentNoise, predict: (_ x: Tensor, _ timestep: Float) throws -> Tensor
+        _ shape: [Int], noise: inout LatentNoise, on device: any Device = HostDevice.shared, predict: (_ x: Tensor, _ timestep: Float) throws -> Tensor
     ) rethrows -> Tensor {
         try withoutGradients {
             var sampler = self
-            var x = noise.draw(shape) * initialNoiseScale
+            var x = noise.draw(shape).moved(to: device) * initialNoiseScale
             for (index, timestep) in timesteps.enumerated() {
                 let prediction = try predict(sampler.modelInput(x, index: index), timestep)
                 x = sampler.step(x, prediction: prediction, index: index, noise: &noise)

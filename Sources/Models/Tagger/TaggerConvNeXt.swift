@@ -130,46 +130,17 @@ struct TaggerConvNeXt: Sendable {
 /// For models that are used and not trained: no gradient goes through it.
 struct DepthwiseConv2d: Sendable {
     let weight: Parameter, bias: Parameter?
-    private let channels: Int, kernel: Int
-    /// `[k, k, C]`, so that the innermost loop runs over channels.
-    private let taps: [Float], shift: [Float]
+    /// `[k, k, C]`, so that the innermost loop runs over channels, and `[C]`.
+    private let taps: Tensor, shift: Tensor
 
     init(_ w: Weights, _ channels: Int, kernel: Int, bias hasBias: Bool) throws(CheckpointError) {
         let fanIn = InitialValue.fanIn(kernel * kernel)
-        self.channels = channels
-        self.kernel = kernel
         weight = try w.parameter("weight", shape: [channels, 1, kernel, kernel], initial: fanIn)
         bias = hasBias ? try w.parameter("bias", shape: [channels], initial: fanIn) : nil
-        let values = weight.value.array                                  // [C, 1, k, k]
-        taps = (0..<(kernel * kernel * channels)).map { values[$0 % channels * kernel * kernel + $0 / channels] }
-        shift = bias?.value.array ?? [Float](repeating: 0, count: channels)
+        taps = weight.value.converted(to: .float32).reshaped([channels, kernel, kernel]).transposed([1, 2, 0])
+        shift = bias?.value.converted(to: .float32) ?? .zeros([channels])
     }
 
     /// - Parameter x: `[B, H, W, C]`. - Returns: the same shape.
-    func callAsFunction(_ x: Tensor) -> Tensor {
-        precondition(!x.requiresGradient, "a depthwise convolution has no gradient")
-        let (batch, height, width) = (x.shape[0], x.shape[1], x.shape[2]), reach = kernel / 2
-        return Tensor(shape: x.shape) { target in
-            x.withUnsafeFloats { source in
-                taps.withUnsafeBufferPointer { taps in
-                    shift.withUnsafeBufferPointer { shift in
-                        for row in 0..<(batch * height) {
-                            let y = row % height, top = max(0, y - reach), bottom = min(height - 1, y + reach)
-                            for column in 0..<width {
-                                let sums = target.baseAddress! + (row * width + column) * channels
-                                sums.update(from: shift.baseAddress!, count: channels)
-                                for j in top...bottom {
-                                    for i in max(0, column - reach)...min(width - 1, column + reach) {
-                                        let from = source.baseAddress! + ((row - y + j) * width + i) * channels
-                                        let tap = taps.baseAddress! + ((j - y + reach) * kernel + i - column + reach) * channels
-                                        for c in 0..<channels { sums[c] += from[c] * tap[c] }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
+    func callAsFunction(_ x: Tensor) -> Tensor { x.depthwiseConv2d(taps: taps, shift: shift) }
 }

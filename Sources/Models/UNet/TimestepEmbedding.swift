@@ -22,18 +22,17 @@ struct SinusoidalEmbedding: Sendable {
         frequencies = (0..<half).map { exp(Float(-log(10_000.0)) * Float($0) / Float(Double(half) - shift)) }
     }
 
-    /// - Returns: `[N, D]` for N numbers; an odd last column is zero.
-    func callAsFunction(_ numbers: [Float]) -> Tensor {
+    /// - Returns: `[N, D]` for N numbers, on `device`; an odd last column is zero.
+    func callAsFunction(_ numbers: [Float], on device: any Device) -> Tensor {
         let half = frequencies.count
-        return Tensor(shape: [numbers.count, width]) { target in
-            target.update(repeating: 0)
-            for (row, number) in numbers.enumerated() {
-                for i in 0..<half {
-                    target[row * width + i + (flips ? half : 0)] = sin(number * frequencies[i])
-                    target[row * width + i + (flips ? 0 : half)] = cos(number * frequencies[i])
-                }
+        var values = [Float](repeating: 0, count: numbers.count * width)
+        for (row, number) in numbers.enumerated() {
+            for i in 0..<half {
+                values[row * width + i + (flips ? half : 0)] = sin(number * frequencies[i])
+                values[row * width + i + (flips ? 0 : half)] = cos(number * frequencies[i])
             }
         }
+        return Tensor(values, shape: [numbers.count, width]).moved(to: device).converted(to: device.activationType)
     }
 }
 

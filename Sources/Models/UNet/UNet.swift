@@ -76,7 +76,7 @@ public final class UNet: @unchecked Sendable {
         precondition(timesteps.count == x.shape[0] && context.shape[0] == x.shape[0],
             "UNet: \(x.shape[0]) latents, \(timesteps.count) timesteps, context \(context.shape)")
         precondition((conditions != nil) == (added != nil), "UNet: added conditions go with addition_embed_type")
-        var embedding = timeEmbedding(timeSinusoids(timesteps))          // [B, D]
+        var embedding = timeEmbedding(timeSinusoids(timesteps, on: x.device))          // [B, D]
         if let added, let conditions { embedding = embedding + added(conditions) }
         let time = configuration.actFn(embedding), last = levelCount - 1
         func conditioning(_ level: Int) -> Conditioning {
@@ -161,7 +161,7 @@ struct AddedEmbedding: Sendable {
 
     /// - Returns: `[B, D]`.
     func callAsFunction(_ conditions: AddedConditions) -> Tensor {
-        let sizes = sinusoids(conditions.sizes.flatMap(\.numbers)).reshaped([conditions.sizes.count, -1])
+        let sizes = sinusoids(conditions.sizes.flatMap(\.numbers), on: conditions.pooled.device).reshaped([conditions.sizes.count, -1])
         return embedding(Tensor.concatenated([conditions.pooled, sizes], axis: 1))
     }
 }

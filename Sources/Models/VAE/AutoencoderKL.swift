@@ -55,28 +55,18 @@ public final class AutoencoderKL: @unchecked Sendable {
         let (height, width) = (latents.shape[1], latents.shape[2])
         guard max(height, width) > tileSide else { return withoutGradients { decode(latents) } }
         let rows = TileAxis(length: height, side: tileSide), columns = TileAxis(length: width, side: tileSide)
-        let scale = configuration.scale, channels = configuration.outChannels, batch = latents.shape[0]
-        let rowWeights = rows.weights(scale: scale), columnWeights = columns.weights(scale: scale)
-        return Tensor(shape: [batch, height * scale, width * scale, channels]) { pixels in
-            pixels.update(repeating: 0)
-            for (row, vertical) in zip(rows.tiles, rowWeights) {
-                for (column, horizontal) in zip(columns.tiles, columnWeights) {
-                    let tile = withoutGradients {
-                        decode(latents.sliced(axis: 1, from: row.lowerBound, to: row.upperBound)
-                            .sliced(axis: 2, from: column.lowerBound, to: column.upperBound))
-                    }
-                    tile.withUnsafeFloats { values in
-                        for line in 0..<batch * vertical.count {
-                            let (picture, y) = (line / vertical.count, line % vertical.count)
-                            let source = line * horizontal.count * channels
-                            let target = (((picture * height + row.lowerBound) * scale + y) * width + column.lowerBound) * scale * channels
-                            for i in 0..<horizontal.count * channels {
-                                pixels[target + i] += vertical[y] * horizontal[i / channels] * values[source + i]
-                            }
-                        }
-                    }
+        let scale = configuration.scale
+        return withoutGradients {
+            var pixels = Tensor.zeros([latents.shape[0], height * scale, width * scale, configuration.outChannels], on: latents.device)
+            for (row, vertical) in zip(rows.tiles, rows.weights(scale: scale)) {
+                for (column, horizontal) in zip(columns.tiles, columns.weights(scale: scale)) {
+                    let tile = decode(latents.sliced(axis: 1, from: row.lowerBound, to: row.upperBound)
+                        .sliced(axis: 2, from: column.lowerBound, to: column.upperBound))
+                    let weights = Tensor(vertical, shape: [1, vertical.count, 1, 1]) * Tensor(horizontal, shape: [1, 1, horizontal.count, 1])
+                    pixels.add(tile * weights.moved(to: tile.device), atRow: row.lowerBound * scale, column: column.lowerBound * scale)
                 }
             }
+            return pixels
         }
     }
 }

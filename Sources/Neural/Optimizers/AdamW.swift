@@ -1,4 +1,3 @@
-import CCompute
 import TensorCore
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101), torch's rule:
@@ -13,11 +12,14 @@ public struct AdamW: Optimizer {
     /// λ, default 0.01.
     public var weightDecay: Double
 
+    /// A parameter's state; the means lie on the parameter's device.
     private struct Slot: Sendable {
         var step = 0
-        var mean: [Float]
-        var square: [Float]
-        let shape: [Int]
+        var mean: Tensor, square: Tensor
+
+        init(_ parameter: Tensor) { (mean, square) = (.zeros(parameter.shape, on: parameter.device), .zeros(parameter.shape, on: parameter.device)) }
+
+        init(step: Int, mean: Tensor, square: Tensor) { (self.step, self.mean, self.square) = (step, mean, square) }
     }
     private var slots: [String: Slot] = [:]
 
@@ -36,35 +38,27 @@ public struct AdamW: Optimizer {
         for (index, parameter) in parameters.enumerated() {
             let gradient = gradients[index], shape = parameter.value.shape
             precondition(gradient.shape == shape, "\(parameter.name) \(shape) has a gradient \(gradient.shape)")
-            if slots[parameter.name]?.shape != shape {
-                let zeros = [Float](repeating: 0, count: parameter.value.count)
-                slots[parameter.name] = Slot(mean: zeros, square: zeros, shape: shape)
-            }
-            update(parameter, gradient, rate: learningRates[index], slot: &slots[parameter.name]!)
+            var slot = slots.removeValue(forKey: parameter.name) ?? Slot(parameter.value)
+            if slot.mean.shape != shape { slot = Slot(parameter.value) }
+            update(parameter, gradient, rate: learningRates[index], slot: &slot)
+            slots[parameter.name] = slot
         }
     }
 
     private func update(_ parameter: Parameter, _ gradient: Tensor, rate: Float, slot: inout Slot) {
         slot.step += 1
-        let step = slot.step
-        slot.mean.withUnsafeMutableBufferPointer { mean in
-            slot.square.withUnsafeMutableBufferPointer { square in
-                gradient.withUnsafeFloats { gradient in
-                    parameter.update { values in
-                        cc_adamw(
-                            values.count, values.baseAddress, gradient.baseAddress, mean.baseAddress, square.baseAddress, rate,
-                            Float(beta1), Float(beta2), Float(epsilon), Float(weightDecay), step, 1)
-                    }
-                }
-            }
-        }
+        slot.mean = slot.mean.moved(to: gradient.device)
+        slot.square = slot.square.moved(to: gradient.device)
+        let step = AdamWStep(
+            learningRate: rate, beta1: Float(beta1), beta2: Float(beta2), epsilon: Float(epsilon), weightDecay: Float(weightDecay), step: slot.step)
+        parameter.update { $0.adamW(step, gradient: gradient, mean: &slot.mean, square: &slot.square) }
     }
 
     public var state: [(name: String, tensor: Tensor)] {
         slots.sorted { $0.key < $1.key }.flatMap { name, slot in
             [
-                ("\(name).exp_avg", Tensor(slot.mean, shape: slot.shape)),
-                ("\(name).exp_avg_sq", Tensor(slot.square, shape: slot.shape)),
+                ("\(name).exp_avg", slot.mean),
+                ("\(name).exp_avg_sq", slot.square),
                 ("\(name).step", Tensor([Float(slot.step)], shape: [1])),
             ]
         }
@@ -83,7 +77,7 @@ public struct AdamW: Optimizer {
                 throw .mismatchedShapes(name + ".exp_avg_sq", expected: mean.shape, found: square.shape)
             }
             guard step.count == 1 else { throw .mismatchedShapes(key, expected: [1], found: step.shape) }
-            restored[name] = Slot(step: Int(step.array[0]), mean: mean.array, square: square.array, shape: mean.shape)
+            restored[name] = Slot(step: Int(step.array[0]), mean: mean.converted(to: .float32), square: square.converted(to: .float32))
         }
         guard restored.count * Self.suffixes.count == state.count else {
             let orphan = state.keys.first { key in !restored.keys.contains { key.hasPrefix($0 + ".") } }

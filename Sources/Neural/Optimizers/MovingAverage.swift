@@ -7,7 +7,7 @@ public struct MovingAverage: Sendable {
     /// Whether early steps use `min(decay, (1+t)/(10+t))`, so that the initial values are forgotten sooner.
     public let warmsUp: Bool
     public private(set) var steps = 0
-    private var averages: [String: [Float]] = [:]
+    private var averages: [String: Tensor] = [:]
 
     public init(decay: Float, warmsUp: Bool = true) {
         self.decay = decay
@@ -19,16 +19,15 @@ public struct MovingAverage: Sendable {
         let t = Float(steps)
         let d = warmsUp ? min(decay, (1 + t) / (10 + t)) : decay
         steps += 1
-        for parameter in parameters {
-            guard averages[parameter.name]?.count == parameter.value.count else {
-                averages[parameter.name] = parameter.value.array
-                continue
-            }
-            averages[parameter.name]!.withUnsafeMutableBufferPointer { average in
-                parameter.value.withUnsafeFloats { values in
-                    guard let s = average.baseAddress, let p = values.baseAddress else { return }
-                    for i in 0..<average.count { s[i] += (1 - d) * (p[i] - s[i]) }
+        withoutGradients {
+            for parameter in parameters {
+                let value = parameter.value
+                guard let average = averages[parameter.name], average.count == value.count else {
+                    averages[parameter.name] = value
+                    continue
                 }
+                let known = average.reshaped(value.shape).moved(to: value.device)
+                averages[parameter.name] = known + (value - known) * (1 - d)
             }
         }
     }
@@ -37,14 +36,15 @@ public struct MovingAverage: Sendable {
     public mutating func swap(with parameters: [Parameter]) {
         for parameter in parameters {
             guard let average = averages[parameter.name] else { continue }
-            averages[parameter.name] = parameter.value.array
-            parameter.update { values in _ = values.update(from: average) }
+            let value = parameter.value
+            averages[parameter.name] = value
+            parameter.value = average.reshaped(value.shape).moved(to: value.device)
         }
     }
 
     /// The averages as named tensors, sorted by name, with the number of steps under `moving_average.steps`.
     public var state: [(name: String, tensor: Tensor)] {
-        averages.sorted { $0.key < $1.key }.map { ($0.key, Tensor($0.value, shape: [$0.value.count])) }
+        averages.sorted { $0.key < $1.key }.map { ($0.key, $0.value.reshaped([-1])) }
             + [(Self.stepsName, Tensor([Float(steps)], shape: [1]))]
     }
 
@@ -52,7 +52,7 @@ public struct MovingAverage: Sendable {
     public mutating func restore(_ state: [String: Tensor]) throws(OptimizerError) {
         guard let count = state[Self.stepsName], count.count == 1 else { throw .missingState(Self.stepsName) }
         steps = Int(count.array[0])
-        averages = state.filter { $0.key != Self.stepsName }.mapValues(\.array)
+        averages = state.filter { $0.key != Self.stepsName }.mapValues { $0.converted(to: .float32) }
     }
 
     private static let stepsName = "moving_average.steps"

@@ -6,7 +6,7 @@ public protocol Optimizer: Sendable {
     ///
     /// - Parameters:
     ///   - parameters: float32, with different names.
-    ///   - gradients: one for each parameter, of its shape.
+    ///   - gradients: one for each parameter, of its shape and on its device.
     ///   - learningRates: one for each parameter, already multiplied by the schedule.
     mutating func step(_ parameters: [Parameter], gradients: [Tensor], learningRates: [Float])
 

@@ -1,24 +1,22 @@
-import CCompute
-
 /// Gradients of a scalar `loss` with respect to `leaves`, in their order; zeros for a leaf that the loss does not depend on.
 ///
 /// Only ops on a path from a leaf to the loss are walked. The walk releases what each op kept, so a graph can be walked once.
 public func gradients(of loss: Tensor, for leaves: [Tensor]) -> [Tensor] {
-    zip(leaves, reachedGradients(of: loss, for: leaves)).map { $1 ?? Tensor.zeros($0.shape) }
+    zip(leaves, reachedGradients(of: loss, for: leaves)).map { $1 ?? Tensor.zeros($0.shape, on: $0.device) }
 }
 
 /// As `gradients(of:for:)`, with nil for a leaf that the loss does not depend on: an optimizer leaves such a parameter alone, where a
 /// gradient of zeros would still let its weight decay.
 public func reachedGradients(of loss: Tensor, for leaves: [Tensor]) -> [Tensor?] {
     require(loss.count == 1, "gradients(of:for:): the loss has shape \(loss.shape); it must be one number, or give a seed")
-    return reachedGradients(of: loss, seed: Tensor.full(1, loss.shape), for: leaves)
+    return reachedGradients(of: loss, seed: Tensor.full(1, loss.shape, on: loss.device), for: leaves)
 }
 
 /// Vector-Jacobian product: gradients of `Σ output ⊙ seed` with respect to `leaves`.
 ///
 /// - Parameter seed: of `output`'s shape.
 public func gradients(of output: Tensor, seed: Tensor, for leaves: [Tensor]) -> [Tensor] {
-    zip(leaves, reachedGradients(of: output, seed: seed, for: leaves)).map { $1 ?? Tensor.zeros($0.shape) }
+    zip(leaves, reachedGradients(of: output, seed: seed, for: leaves)).map { $1 ?? Tensor.zeros($0.shape, on: $0.device) }
 }
 
 private func reachedGradients(of output: Tensor, seed: Tensor, for leaves: [Tensor]) -> [Tensor?] {
@@ -48,7 +46,7 @@ func backward(from seeds: [(node: Node, gradient: Tensor)], to targets: Set<UInt
         let needs = inputs.map { $0.map { needed.contains($0.id) } ?? false }
         node.consume()
         guard needs.contains(true) else { continue }
-        let flowing = OperationProfile.pullback(of: node, gradients: needs.prefix(2).count { $0 }) { withoutGradients { pullback(gradient, needs) } }
+        let flowing = OperationProfile.pullback(of: node, gradients: needs.prefix(2).count { $0 }, on: gradient.device) { withoutGradients { pullback(gradient, needs) } }
         for (index, input) in inputs.enumerated() where needs[index] {
             if let input, let part = flowing[index] { accumulate(part, into: &gradients, input) }
         }
@@ -84,7 +82,7 @@ private func accumulate(_ part: Tensor, into gradients: inout [UInt64: Tensor], 
         return
     }
     if isKnownUniquelyReferenced(&sum.storage), sum.storage.isWritable {
-        cc_axpy(sum.count, 1, part.floats, sum.floats)
+        sum.device.axpy(sum.count, 1, part.elements, sum.elements)
     } else {
         sum = withoutGradients { sum + part }
     }

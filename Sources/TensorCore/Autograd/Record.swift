@@ -44,7 +44,8 @@ public func withoutGradients<R>(_ body: () throws -> R) rethrows -> R {
 }
 
 extension Tensor {
-    fileprivate var byteCount: Int { count * dtype.byteSize }
+    /// Bytes of the elements.
+    public var byteCount: Int { count * dtype.byteSize }
 
     /// `value` as the result of an op over `inputs`, with its pullback if one of them requires gradients and this thread records.
     ///
@@ -57,7 +58,7 @@ extension Tensor {
     static func record(
         _ name: StaticString, _ value: Tensor, from inputs: [Tensor], flops: Double = 0, isRecalled: Bool = false, _ pullback: @escaping Node.Pullback
     ) -> Tensor {
-        OperationProfile.mark(name, isRecalled ? 0 : flops, inputs.reduce(value.byteCount) { $0 + $1.byteCount })
+        OperationProfile.mark(name, isRecalled ? 0 : flops, value, from: inputs)
         guard inputs.contains(where: { $0.node != nil }) else { return value }
         let mode = GradientMode.current
         switch mode.kind {

@@ -1,5 +1,3 @@
-import CCompute
-
 /// Which keys a query may attend to.
 public enum AttentionMask: Sendable, Equatable {
     case none
@@ -24,50 +22,40 @@ extension Tensor {
     public static func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor, heads: Int, mask: AttentionMask = .none, scale: Float? = nil) -> Tensor {
         require(q.rank == 3 && k.rank == 3 && k.shape == v.shape && q.shape[0] == k.shape[0] && q.shape[2] == k.shape[2] && heads > 0 && q.shape[2] % heads == 0,
                 "attention: q \(q.shape) is [B, T, H·D], k \(k.shape) and v \(v.shape) are [B, S, H·D], \(heads) heads")
-        let call = AttentionCall(q.shape, keys: k.shape[1], heads: heads, mask, scale)
+        if let (q, k, v) = united("attention", q, k, v) { return attention(q, k, v, heads: heads, mask: mask, scale: scale) }
+        let sizes = AttentionSizes(q.shape, keys: k.shape[1], heads: heads, mask, scale)
         let (x, y, z) = (q.detached(), k.detached(), v.detached())
         func forward() -> [Tensor] {
-            let output = Tensor(uninitialized: q.shape), logSums = Tensor(uninitialized: [q.shape[0], heads, q.shape[1]])
-            call.with { cc_attention_forward($0, x.floats, y.floats, z.floats, output.floats, logSums.floats) }
+            let output = Tensor(uninitialized: x.shape, like: x), logSums = Tensor(uninitialized: [x.shape[0], heads, x.shape[1]], on: x.device)
+            x.device.attentionForward(sizes, x.elements, y.elements, z.elements, out: output.elements, lse: logSums.elements)
             return [output, logSums]
         }
         let (made, isRecalled) = k.shape[1] < keysWorthKeeping ? (forward(), false) : kept(forward), (output, logSums) = (made[0], made[1])
         return record("attention", output, from: [q, k, v], flops: 4 * Double(q.count) * Double(k.shape[1]), isRecalled: isRecalled) { dy, _ in
-            let (dq, dk, dv) = (Tensor(uninitialized: x.shape), Tensor(uninitialized: y.shape), Tensor(uninitialized: z.shape))
-            call.with { cc_attention_backward($0, x.floats, y.floats, z.floats, output.floats, logSums.floats, dy.floats, dq.floats, dk.floats, dv.floats) }
+            let (dq, dk, dv) = (Tensor(uninitialized: x.shape, like: x), Tensor(uninitialized: y.shape, like: y), Tensor(uninitialized: z.shape, like: z))
+            dy.device.attentionBackward(
+                sizes, x.elements, y.elements, z.elements, out: output.elements, lse: logSums.elements, dout: dy.elements,
+                dq: dq.elements, dk: dk.elements, dv: dv.elements)
             return [dq, dk, dv]
         }
     }
 
     /// From this many keys on a checkpoint keeps the result: a number of it takes four operations a key, a linear layer's two a channel.
     private static let keysWorthKeeping = 2048
+}
 
-    /// The sizes and the mask of one attention, as the loops take them.
-    private struct AttentionCall {
-        private var sizes = cc_attention()
-        private var lengths: [Int]?
-
-        init(_ q: [Int], keys: Int, heads: Int, _ mask: AttentionMask, _ scale: Float?) {
-            (sizes.batch, sizes.queries, sizes.keys, sizes.heads, sizes.width) = (q[0], q[1], keys, heads, q[2] / heads)
-            (sizes.qRow, sizes.kvRow, sizes.outRow) = (q[2], q[2], q[2])
-            sizes.scale = scale ?? 1 / Float(sizes.width).squareRoot()
-            switch mask {
-            case .none: break
-            case .causal: sizes.causal = true
-            case .causalWithOffset(let offset): (sizes.causal, sizes.causalOffset) = (true, offset)
-            case .keyLengths(let lengths):
-                require(lengths.count == q[0] && lengths.allSatisfy { $0 >= 0 && $0 <= keys }, "attention: key lengths \(lengths) for \(q[0]) rows of \(keys) keys")
-                self.lengths = lengths
-            }
-        }
-
-        func with(_ body: (UnsafePointer<cc_attention>) -> Void) {
-            var sizes = sizes
-            guard let lengths else { return body(&sizes) }
-            lengths.withUnsafeBufferPointer { pointer in
-                sizes.keyLengths = pointer.baseAddress
-                body(&sizes)
-            }
+extension AttentionSizes {
+    /// Checked against the mask.
+    fileprivate init(_ q: [Int], keys: Int, heads: Int, _ mask: AttentionMask, _ scale: Float?) {
+        let width = q[2] / heads
+        self.init(batch: q[0], queries: q[1], keys: keys, heads: heads, width: width, scale: scale ?? 1 / Float(width).squareRoot())
+        switch mask {
+        case .none: break
+        case .causal: causalOffset = 0
+        case .causalWithOffset(let offset): causalOffset = offset
+        case .keyLengths(let lengths):
+            require(lengths.count == q[0] && lengths.allSatisfy { $0 >= 0 && $0 <= keys }, "attention: key lengths \(lengths) for \(q[0]) rows of \(keys) keys")
+            keyLengths = lengths
         }
     }
 }

@@ -1,67 +1,65 @@
-import CCompute
-
 // Functions of one element at a time, each with its derivative.
 
 extension Tensor {
     /// - Gradient: `dy ⊙ y`. Keeps `y`.
-    public func exp() -> Tensor { keepingOutput("exp", CC_EXP) }
+    public func exp() -> Tensor { keepingOutput("exp", .exp) }
 
     /// Natural logarithm.
     /// - Gradient: `dy / x`. Keeps `x`.
-    public func log() -> Tensor { keepingInput("log", CC_LOG) }
+    public func log() -> Tensor { keepingInput("log", .log) }
 
     /// - Gradient: `dy / 2y`. Keeps `y`.
-    public func sqrt() -> Tensor { keepingOutput("sqrt", CC_SQRT) }
+    public func sqrt() -> Tensor { keepingOutput("sqrt", .sqrt) }
 
     /// - Gradient: `2x dy`. Keeps `x`.
-    public func square() -> Tensor { keepingInput("square", CC_SQUARE) }
+    public func square() -> Tensor { keepingInput("square", .square) }
 
     /// - Gradient: `dy sign(x)`, 0 at 0. Keeps `x`.
-    public func absolute() -> Tensor { keepingInput("absolute", CC_ABS) }
+    public func absolute() -> Tensor { keepingInput("absolute", .absolute) }
 
     /// `1 / (1 + e^−x)`.
     /// - Gradient: `dy y (1 − y)`. Keeps `y`.
-    public func sigmoid() -> Tensor { keepingOutput("sigmoid", CC_SIGMOID) }
+    public func sigmoid() -> Tensor { keepingOutput("sigmoid", .sigmoid) }
 
     /// - Gradient: `dy (1 − y²)`. Keeps `y`.
-    public func tanh() -> Tensor { keepingOutput("tanh", CC_TANH) }
+    public func tanh() -> Tensor { keepingOutput("tanh", .tanh) }
 
     /// `x σ(x)`.
     /// - Gradient: `dy σ (1 + x (1 − σ))`. Keeps `x`.
-    public func silu() -> Tensor { keepingInput("silu", CC_SILU) }
+    public func silu() -> Tensor { keepingInput("silu", .silu) }
 
     /// `max(x, 0)`.
     /// - Gradient: `dy` where `x > 0`. Keeps `x`.
-    public func relu() -> Tensor { keepingInput("relu", CC_RELU) }
+    public func relu() -> Tensor { keepingInput("relu", .relu) }
 
     /// Gaussian error linear unit (Hendrycks and Gimpel 2016, arXiv:1606.08415).
     /// - Gradient: `dy g′(x)`. Keeps `x`.
     public func gelu(_ kind: GELU = .exact) -> Tensor {
         switch kind {
-        case .exact: keepingInput("gelu", CC_GELU)
-        case .tanh: keepingInput("gelu", CC_GELU_TANH)
-        case .quick: keepingInput("gelu", CC_GELU_QUICK)
+        case .exact: keepingInput("gelu", .gelu)
+        case .tanh: keepingInput("gelu", .geluTanh)
+        case .quick: keepingInput("gelu", .geluQuick)
         }
     }
 
     /// Each element moved into `lo...hi`.
     /// - Gradient: `dy` where the element was inside, bounds included. Keeps `x`.
     public func clamped(_ lo: Float, _ hi: Float) -> Tensor {
-        let x = detached(), y = Tensor(uninitialized: shape)
-        cc_clamp(count, floats, lo, hi, y.floats)
+        let x = detached(), y = Tensor(uninitialized: shape, like: self)
+        device.clamp(count, elements, lo, hi, y.elements)
         return record("clamped", y) { dy in
-            let dx = Tensor(uninitialized: dy.shape)
-            cc_clamp_backward(dy.count, x.floats, lo, hi, dy.floats, dx.floats)
+            let dx = Tensor(uninitialized: dy.shape, like: dy)
+            dy.device.clampBackward(dy.count, x.elements, lo, hi, dy: dy.elements, dx: dx.elements)
             return dx
         }
     }
 
-    private func keepingInput(_ name: StaticString, _ f: cc_function) -> Tensor {
+    private func keepingInput(_ name: StaticString, _ f: UnaryFunction) -> Tensor {
         let x = detached()
         return record(name, Compute.apply(f, self)) { dy in Compute.applyBackward(f, input: x, dy) }
     }
 
-    private func keepingOutput(_ name: StaticString, _ f: cc_function) -> Tensor {
+    private func keepingOutput(_ name: StaticString, _ f: UnaryFunction) -> Tensor {
         let y = Compute.apply(f, self)
         return record(name, y) { dy in Compute.applyBackward(f, output: y, dy) }
     }
@@ -83,11 +81,11 @@ extension Tensor {
     public func geglu() -> Tensor {
         require(rank > 0 && shape.last!.isMultiple(of: 2), "geglu: the last axis of \(shape) is not even")
         let width = shape.last! / 2, rows = shape.dropLast().reduce(1, *)
-        let x = detached(), y = Tensor(uninitialized: shape.dropLast() + [width])
-        cc_geglu(rows, width, floats, y.floats)
+        let x = detached(), y = Tensor(uninitialized: shape.dropLast() + [width], like: self)
+        device.geglu(rows, width, elements, y.elements)
         return record("geglu", y) { dy in
-            let dx = Tensor(uninitialized: x.shape)
-            cc_geglu_backward(rows, width, x.floats, dy.floats, dx.floats)
+            let dx = Tensor(uninitialized: x.shape, like: x)
+            dy.device.gegluBackward(rows, width, x.elements, dy: dy.elements, dx: dx.elements)
             return dx
         }
     }

@@ -1,5 +1,3 @@
-import CCompute
-
 /// What a normalisation applies to its result, in the same pass.
 public enum Activation: Sendable { case identity, silu }
 
@@ -14,16 +12,21 @@ extension Tensor {
     public func groupNorm(groups: Int, scale: Tensor, shift: Tensor, epsilon: Float, activation: Activation = .identity) -> Tensor {
         require(rank == 4 && groups > 0 && shape[3] % groups == 0, "groupNorm: \(groups) groups of the channels of \(shape)")
         require(scale.shape == [shape[3]] && shift.shape == [shape[3]], "groupNorm: scale \(scale.shape), shift \(shift.shape) for \(shape)")
-        let (batch, pixels, channels) = (shape[0], shape[1] * shape[2], shape[3])
-        let x = detached(), s = scale.detached().widened(), t = shift.detached().widened()
-        let y = Tensor(uninitialized: shape), mean = Tensor(uninitialized: [batch, groups]), rstd = Tensor(uninitialized: [batch, groups])
-        let isSiLU = activation == .silu
-        cc_group_norm(batch, pixels, channels, groups, epsilon, isSiLU, floats, s.floats, t.floats, y.floats, mean.floats, rstd.floats)
+        guard isTogether(with: scale, shift) else {
+            let scale = scale.beside(self, "groupNorm"), shift = shift.beside(self, "groupNorm")
+            return groupNorm(groups: groups, scale: scale, shift: shift, epsilon: epsilon, activation: activation)
+        }
+        let sizes = GroupNormSizes(
+            batch: shape[0], pixels: shape[1] * shape[2], channels: shape[3], groups: groups, epsilon: epsilon, appliesSiLU: activation == .silu)
+        let x = detached(), s = scale.detached(), t = shift.detached(), y = Tensor(uninitialized: shape, like: self)
+        let mean = Tensor(uninitialized: [sizes.batch, groups], on: device), rstd = Tensor(uninitialized: [sizes.batch, groups], on: device)
+        device.groupNorm(sizes, elements, scale: s.elements, shift: t.elements, y.elements, mean: mean.elements, rstd: rstd.elements)
         return Tensor.record("groupNorm", y, from: [self, scale, shift]) { dy, needs in
-            let dx = Tensor(uninitialized: x.shape)
-            let ds = needs[1] ? Tensor(uninitialized: [channels]) : nil, dt = needs[2] ? Tensor(uninitialized: [channels]) : nil
-            cc_group_norm_backward(batch, pixels, channels, groups, isSiLU, x.floats, s.floats, t.floats, mean.floats, rstd.floats, dy.floats,
-                                   dx.floats, ds?.floats, dt?.floats)
+            let dx = Tensor(uninitialized: x.shape, like: x)
+            let ds = needs[1] ? Tensor(uninitialized: s.shape, like: s) : nil, dt = needs[2] ? Tensor(uninitialized: t.shape, like: t) : nil
+            dy.device.groupNormBackward(
+                sizes, x.elements, scale: s.elements, shift: t.elements, mean: mean.elements, rstd: rstd.elements, dy: dy.elements, dx: dx.elements,
+                dscale: ds?.elements, dshift: dt?.elements)
             return [dx, ds, dt]
         }
     }
@@ -34,14 +37,19 @@ extension Tensor {
     /// - Gradient: as `groupNorm`'s, with each row its own group. Keeps `x`, mean and 1/σ.
     public func layerNorm(scale: Tensor, shift: Tensor, epsilon: Float) -> Tensor {
         require(rank >= 1 && scale.shape == [shape.last!] && shift.shape == [shape.last!], "layerNorm: scale \(scale.shape), shift \(shift.shape) for \(shape)")
+        guard isTogether(with: scale, shift) else {
+            return layerNorm(scale: scale.beside(self, "layerNorm"), shift: shift.beside(self, "layerNorm"), epsilon: epsilon)
+        }
         let width = shape.last!, rows = shape.dropLast().reduce(1, *)
-        let x = detached(), s = scale.detached().widened(), t = shift.detached().widened()
-        let y = Tensor(uninitialized: shape), mean = Tensor(uninitialized: [rows]), rstd = Tensor(uninitialized: [rows])
-        cc_layer_norm(rows, width, epsilon, floats, s.floats, t.floats, y.floats, mean.floats, rstd.floats)
+        let x = detached(), s = scale.detached(), t = shift.detached(), y = Tensor(uninitialized: shape, like: self)
+        let mean = Tensor(uninitialized: [rows], on: device), rstd = Tensor(uninitialized: [rows], on: device)
+        device.layerNorm(rows, width, epsilon, elements, scale: s.elements, shift: t.elements, y.elements, mean: mean.elements, rstd: rstd.elements)
         return Tensor.record("layerNorm", y, from: [self, scale, shift]) { dy, needs in
-            let dx = Tensor(uninitialized: x.shape)
-            let ds = needs[1] ? Tensor(uninitialized: [width]) : nil, dt = needs[2] ? Tensor(uninitialized: [width]) : nil
-            cc_layer_norm_backward(rows, width, x.floats, s.floats, mean.floats, rstd.floats, dy.floats, dx.floats, ds?.floats, dt?.floats)
+            let dx = Tensor(uninitialized: x.shape, like: x)
+            let ds = needs[1] ? Tensor(uninitialized: s.shape, like: s) : nil, dt = needs[2] ? Tensor(uninitialized: t.shape, like: t) : nil
+            dy.device.layerNormBackward(
+                rows, width, x.elements, scale: s.elements, mean: mean.elements, rstd: rstd.elements, dy: dy.elements, dx: dx.elements,
+                dscale: ds?.elements, dshift: dt?.elements)
             return [dx, ds, dt]
         }
     }

@@ -1,13 +1,13 @@
 import COpenBLAS
 
 extension Tensor {
-    /// Thin singular value decomposition `A = U · diag(s) · Vᵀ` of a matrix `[m, n]`, computed in Double by LAPACK's `gesdd`.
+    /// Thin singular value decomposition `A = U · diag(s) · Vᵀ` of a matrix `[m, n]`, computed on the processor in Double by LAPACK's `gesdd`.
     ///
     /// - Returns: U `[m, k]`, s with the k = min(m, n) values in descending order, Vᵀ `[k, n]`. No gradient flows through it.
     public func svd() -> (u: Tensor, values: [Float], vt: Tensor) {
         require(rank == 2, "svd: \(shape) is not a matrix")
         let m = shape[0], n = shape[1], k = min(m, n)
-        guard k > 0 else { return (.zeros([m, 0]), [], .zeros([0, n])) }
+        guard k > 0 else { return (.zeros([m, 0], on: device), [], .zeros([0, n], on: device)) }
         // LAPACK counts by columns: it sees Aᵀ = V · diag(s) · Uᵀ, so its U is our Vᵀ in rows and its Vᵀ is our U in rows.
         var a = array.map(Double.init)
         var s = [Double](repeating: 0, count: k)
@@ -33,6 +33,7 @@ extension Tensor {
         work = [Double](repeating: 0, count: Int(size))
         solve(&work, size)
         require(info == 0, "svd: \(shape) did not converge (gesdd \(info)); is every element finite?")
-        return (Tensor(u.map { Float($0) }, shape: [m, k]), s.map { Float($0) }, Tensor(v.map { Float($0) }, shape: [k, n]))
+        func tensor(_ values: [Double], _ shape: [Int]) -> Tensor { Tensor(values.map { Float($0) }, shape: shape).moved(to: device) }
+        return (tensor(u, [m, k]), s.map { Float($0) }, tensor(v, [k, n]))
     }
 }

@@ -1,5 +1,3 @@
-import CCompute
-
 // Ops that move elements and change none.
 
 extension Tensor {
@@ -20,9 +18,8 @@ extension Tensor {
     /// - Gradient: `dy` transposed by the inverse permutation.
     public func transposed(_ axes: [Int]) -> Tensor {
         require(axes.sorted() == Array(0..<rank), "transposed: \(axes) is no permutation of the axes of \(shape)")
-        if dtype != .float32 { return detached().converted(to: .float32).transposed(axes).converted(to: dtype) }
-        let result = Tensor(uninitialized: axes.map { shape[$0] })
-        cc_transpose(Int32(rank), shape, axes.map(Int32.init), floats, result.floats)
+        let result = Tensor(uninitialized: axes.map { shape[$0] }, like: self)
+        device.transpose(shape, axes, elements, result.elements)
         let inverse = axes.indices.sorted { axes[$0] < axes[$1] }
         return record("transposed", result) { $0.transposed(inverse) }
     }
@@ -31,6 +28,7 @@ extension Tensor {
     /// - Gradient: each gets its part of `dy`.
     public static func concatenated(_ parts: [Tensor], axis: Int) -> Tensor {
         require(!parts.isEmpty, "concatenated: no tensors")
+        if let parts = united("concatenated", parts) { return concatenated(parts, axis: axis) }
         let axis = parts[0].checkedAxis(axis, "concatenated")
         var shape = parts[0].shape
         for part in parts.dropFirst() {
@@ -39,13 +37,12 @@ extension Tensor {
                     "concatenated: \(parts.map(\.shape)) along axis \(axis)")
             shape[axis] += part.shape[axis]
         }
-        let type = parts[0].dtype
-        let result = Tensor(shape: shape, dtype: type, storage: Storage(byteCount: shape.product * type.byteSize))
+        let result = Tensor(uninitialized: shape, like: parts[0])
         let outer = shape[..<axis].reduce(1, *), row = shape[axis...].reduce(1, *)
         var offset = 0
         for part in parts {
             let width = part.shape[axis...].reduce(1, *)
-            Compute.copyRows(type, rows: outer, width: width, part.storage.pointer, width, to: result.storage.pointer + offset * type.byteSize, row)
+            result.device.copyRows(outer, width, part.elements, width, result.elements + offset, row)
             offset += width
         }
         let sizes = parts.map { $0.shape[axis] }
@@ -71,8 +68,8 @@ extension Tensor {
         var result: Tensor?
         for start in stride(from: 0, to: count, by: rows) {
             let part = body(flat.sliced(axis: 0, from: start, to: min(start + rows, count))), width = part.shape[1]
-            if result == nil { result = Tensor(uninitialized: [count, width]) }
-            cc_copy_rows(part.shape[0], width, part.floats, width, result!.floats + start * width, width)
+            if result == nil { result = Tensor(uninitialized: [count, width], like: part) }
+            device.copyRows(part.shape[0], width, part.elements, width, result!.elements + start * width, width)
         }
         return shaped(result!)
     }
@@ -86,12 +83,12 @@ extension Tensor {
         size[axis] = end - start
         let inner = shape[(axis + 1)...].reduce(1, *)
         let outer = shape[..<axis].reduce(1, *), row = shape[axis] * inner, width = (end - start) * inner
-        let result = Tensor(shape: size, dtype: dtype, storage: Storage(byteCount: size.product * dtype.byteSize))
-        Compute.copyRows(dtype, rows: outer, width: width, storage.pointer + start * inner * dtype.byteSize, row, to: result.storage.pointer, width)
+        let result = Tensor(uninitialized: size, like: self)
+        device.copyRows(outer, width, elements + start * inner, row, result.elements, width)
         let shape = shape
         return record("sliced", result) { dy in
-            let dx = Tensor.zeros(shape)
-            cc_copy_rows(outer, width, dy.floats, width, dx.floats + start * inner, row)
+            let dx = Tensor.zeros(shape, on: dy.device, type: dy.dtype)
+            dy.device.copyRows(outer, width, dy.elements, width, dx.elements + start * inner, row)
             return dx
         }
     }
@@ -115,27 +112,15 @@ extension Tensor {
         let target = [b, h * factor, w * factor, c]
         guard factor == 2 else {
             let spread = [b, h, factor, w, factor, c], together = [b, h, 1, w, 1, c]
-            let y = Tensor(shape: target, dtype: .float32, storage: Compute.stretch(detached().reshaped(together), to: spread).storage)
+            let y = Tensor(shape: target, dtype: dtype, storage: Compute.stretch(detached().reshaped(together), to: spread, type: dtype).storage)
             return record("upsampledNearest", y) { dy in dy.reshaped(spread).summed(to: together).reshaped([b, h, w, c]) }
         }
-        let y = Tensor(uninitialized: target)
-        cc_upsample2(b, h, w, c, floats, y.floats)
+        let y = Tensor(uninitialized: target, like: self)
+        device.upsample2(b, h, w, c, elements, y.elements)
         return record("upsampledNearest", y) { dy in
-            let dx = Tensor(uninitialized: [b, h, w, c])
-            cc_upsample2_backward(b, h, w, c, dy.floats, dx.floats)
+            let dx = Tensor(uninitialized: [b, h, w, c], like: dy)
+            dy.device.upsample2Backward(b, h, w, c, dy: dy.elements, dx: dx.elements)
             return dx
         }
-    }
-}
-
-extension Compute {
-    /// `rows` runs of `width` elements of `type`, `sourceRow` and `targetRow` elements apart.
-    static func copyRows(_ type: DType, rows: Int, width: Int, _ source: UnsafeRawPointer, _ sourceRow: Int, to target: UnsafeMutableRawPointer, _ targetRow: Int) {
-        if type == .float32 {
-            cc_copy_rows(rows, width, source.assumingMemoryBound(to: Float.self), sourceRow, target.assumingMemoryBound(to: Float.self), targetRow)
-            return
-        }
-        let size = type.byteSize
-        for row in 0..<rows { (target + row * targetRow * size).copyMemory(from: source + row * sourceRow * size, byteCount: width * size) }
     }
 }

@@ -1,15 +1,13 @@
-import CCompute
-
 extension Tensor {
     /// Softmax over the last axis: `y_i = exp(x_i − max x) / Σ_j exp(x_j − max x)`.
     /// - Gradient: `dx = y ⊙ (dy − Σ_j dy_j y_j)`. Keeps `y`, lets `x` go.
     public func softmax() -> Tensor {
         let (rows, width) = rowsAndWidth("softmax")
-        let y = Tensor(uninitialized: shape)
-        cc_softmax(rows, width, floats, y.floats)
+        let y = Tensor(uninitialized: shape, like: self)
+        device.softmax(rows, width, elements, y.elements)
         return record("softmax", y) { dy in
-            let dx = Tensor(uninitialized: dy.shape)
-            cc_softmax_backward(rows, width, y.floats, dy.floats, dx.floats)
+            let dx = Tensor(uninitialized: dy.shape, like: dy)
+            dy.device.softmaxBackward(rows, width, y: y.elements, dy: dy.elements, dx: dx.elements)
             return dx
         }
     }
@@ -18,11 +16,11 @@ extension Tensor {
     /// - Gradient: `dx = dy − exp(y) Σ_j dy_j`. Keeps `y`.
     public func logSoftmax() -> Tensor {
         let (rows, width) = rowsAndWidth("logSoftmax")
-        let y = Tensor(uninitialized: shape)
-        cc_log_softmax(rows, width, floats, y.floats)
+        let y = Tensor(uninitialized: shape, like: self)
+        device.logSoftmax(rows, width, elements, y.elements)
         return record("logSoftmax", y) { dy in
-            let dx = Tensor(uninitialized: dy.shape)
-            cc_log_softmax_backward(rows, width, y.floats, dy.floats, dx.floats)
+            let dx = Tensor(uninitialized: dy.shape, like: dy)
+            dy.device.logSoftmaxBackward(rows, width, y: y.elements, dy: dy.elements, dx: dx.elements)
             return dx
         }
     }
