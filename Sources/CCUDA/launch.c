@@ -116,11 +116,6 @@ void ccuda_axpy(ccuda_context *context, ptrdiff_t n, float alpha, const void *x,
     launch_elements(context, xType == CCUDA_F32 ? "axpy_f32" : "axpy_bf16", yType, yType, n, params);
 }
 
-void ccuda_linear_combination(ccuda_context *context, ccuda_type type, ptrdiff_t n, float alpha, const void *a, float beta, const void *b, void *y) {
-    void *params[] = {&n, &alpha, &a, &beta, &b, &y};
-    launch_elements(context, "linear_combination", type, type, n, params);
-}
-
 void ccuda_add_bias(ccuda_context *context, ccuda_type type, ptrdiff_t rows, ptrdiff_t pixels, ptrdiff_t n, const void *h, const void *bias,
                     const void *shift, const void *addend, void *y) {
     void *params[] = {&rows, &pixels, &n, &h, &bias, &shift, &addend, &y};

@@ -30,7 +30,7 @@ CASES = {
     "convert": ["conversions", "fills"],
     "convolution": ["convolving"],
     "diffusion": ["noised_latents", "losses"],
-    "elementwise": ["functions", "slopes", "clamping", "operators", "broadcasts", "combinations", "biases", "gated_gelu"],
+    "elementwise": ["functions", "slopes", "clamping", "operators", "broadcasts", "sums_in_place", "biases", "gated_gelu"],
     "embedding": ["tables"],
     "movement": ["rows_of_slices", "transpositions", "upsampling"],
     "norms": ["layer_norms", "group_norms", "large_group_norms"],

@@ -66,11 +66,6 @@ static void check_streams(ccuda_type type) {
     costs(0, bytes_of(type, 3.0 * MANY));
     TIME(ccuda_combine(card, type, CC_ADD, MANY, a.card, b.card, y.card));
     end();
-    begin("linear_combination", type, "%d", MANY);
-    cc_linear_combination(MANY, 0.7f, a.host, -0.3f, b.host, y.host);
-    ccuda_linear_combination(card, type, MANY, 0.7f, a.card, -0.3f, b.card, y.card);
-    expect(&y);
-    end();
     begin("clamp", type, "%d, and its gradient", MANY);
     cc_clamp(MANY, a.host, -0.5f, 0.8f, y.host);
     ccuda_clamp(card, type, MANY, a.card, -0.5f, 0.8f, y.card);

@@ -42,8 +42,6 @@ void ccuda_combine_broadcast(ccuda_context *_Nonnull context, ccuda_type type, i
 /// `y += alpha · x`; the types are the same, or x is bfloat16 and y float32.
 void ccuda_axpy(ccuda_context *_Nonnull context, ptrdiff_t n, float alpha, const void *_Nullable x, ccuda_type xType, void *_Nullable y,
                 ccuda_type yType);
-void ccuda_linear_combination(ccuda_context *_Nonnull context, ccuda_type type, ptrdiff_t n, float alpha, const void *_Nullable a, float beta,
-                              const void *_Nullable b, void *_Nullable y);
 
 /// `y[r, c] = h[r, c] + bias[c] + shift[r / pixels, c] + addend[r, c]` for rows `[rows, n]`; each of the three may be NULL.
 ///

@@ -155,13 +155,6 @@ AXPY(bf16, bf16, bf16, bf16)
 AXPY(bf16, bf16, float, f32)
 #undef AXPY
 
-#define COMBINATION(T, t) \
-    KERNEL(linear_combination_##t, (index_t n, float alpha, const T *a, float beta, const T *b, T *y)) { \
-        map(n, [=](float p, float q) { return alpha * p + beta * q; }, y, a, b); \
-    }
-EACH_TYPE(COMBINATION)
-#undef COMBINATION
-
 // MARK: - Rows
 
 /// `y[r, c] = h[r, c] + bias[c] + shift[r / pixels, c] + addend[r, c]`; each of the three may be absent.
