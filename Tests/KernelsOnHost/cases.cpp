@@ -65,6 +65,15 @@ const char *koh_kernel_not_run(int index) {
     return nullptr;
 }
 
+void *koh_find_kernel(const char *name) { return (void *)kernel::named(name); }
+
+const char *koh_run_kernel(void *kernel, const unsigned grid[3], unsigned block, unsigned sharedBytes, void **params) {
+    std::lock_guard<std::mutex> lock(one);
+    return run((const struct kernel *)kernel, {grid[0], grid[1], grid[2]}, block, sharedBytes, params, order::ascending);
+}
+
+void **koh_copy_arguments(void *kernel, void **params) { return ((const struct kernel *)kernel)->copy(params); }
+
 #ifdef KERNELS_ON_HOST_ALONE
 /// A program of its own, for planting faults: runs the cases named, or all; ends with 1 at the first that fails, saying why.
 int main(int count, char **arguments) {

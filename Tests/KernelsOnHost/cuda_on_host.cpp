@@ -18,6 +18,19 @@ const kernel *kernel::named(const char *name) {
     return k;
 }
 
+void **kernel::copied(size_t count, const size_t *sizes, void **parameters) {
+    size_t bytes = count * sizeof(void *);
+    for (size_t i = 0; i < count; i++) bytes += 16 + sizes[i];
+    void **copies = (void **)malloc(bytes);
+    char *at = (char *)(copies + count);
+    for (size_t i = 0; i < count; i++) {
+        at = (char *)(((uintptr_t)at + 15) & ~(uintptr_t)15);
+        copies[i] = memcpy(at, parameters[i], sizes[i]);
+        at += sizes[i];
+    }
+    return copies;
+}
+
 // MARK: - Fibers
 
 enum { stackBytes = 64 << 10 };

@@ -58,22 +58,25 @@ template <typename V> V shuffle(V value, int partner) {
 struct kernel {
     const char *name;
     void (*call)(void (*function)(), void **parameters);
+    void **(*copy)(void **parameters);  // for a later call: one block of memory, to be freed
     void (*function)();
-    int parameterCount;
-    const size_t *parameterSizes;
     const kernel *next;
     static const kernel *first;
 
     template <typename... P> kernel(const char *name, void (*f)(P...))
-        : name(name), call(&unpack<P...>), function((void (*)())f), parameterCount(sizeof...(P)), parameterSizes(sizes<P...>), next(first) { first = this; }
+        : name(name), call(&unpack<P...>), copy(&copy_all<P...>), function((void (*)())f), next(first) { first = this; }
 
-    template <typename... P> static constexpr size_t sizes[] = {sizeof(P)...};
     template <typename... P> static void unpack(void (*f)(), void **parameters) {
         spread((void (*)(P...))f, parameters, std::make_index_sequence<sizeof...(P)>());
     }
     template <typename... P, size_t... I> static void spread(void (*f)(P...), void **parameters, std::index_sequence<I...>) {
         f(*(std::remove_reference_t<P> *)parameters[I]...);
     }
+    template <typename... P> static void **copy_all(void **parameters) {
+        const size_t sizes[] = {sizeof(P)...};
+        return copied(sizeof...(P), sizes, parameters);
+    }
+    static void **copied(size_t count, const size_t *sizes, void **parameters);
     static const kernel *named(const char *name);
 };
 
@@ -98,6 +101,7 @@ const char *run(const kernel *k, dim grid, unsigned block, size_t sharedBytes, v
     extern "C" void name parameters; \
     static const on_host::kernel name##_known(#name, &name); \
     extern "C" void name parameters
+#define MAY_ALIAS __attribute__((may_alias))
 #define DYNAMIC_SHARED(name) float *const name = on_host::now.shared
 
 static inline float __uint_as_float(unsigned bits) { float x; memcpy(&x, &bits, 4); return x; }

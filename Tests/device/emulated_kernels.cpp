@@ -1,6 +1,5 @@
 // The kernels on the processor (Tests/KernelsOnHost) as the emulated driver wants them.
 #include "../KernelsOnHost/cuda_on_host.h"
-#include <cstdlib>
 
 extern "C" void *find_kernel(const char *name) { return const_cast<on_host::kernel *>(on_host::kernel::named(name)); }
 
@@ -9,9 +8,4 @@ extern "C" const char *run_kernel(void *kernel, const unsigned grid[3], unsigned
 }
 
 /// Never given back: recorded work keeps it.
-extern "C" void **copy_arguments(void *kernel, void **params) {
-    const on_host::kernel *k = (const on_host::kernel *)kernel;
-    void **copies = (void **)malloc(sizeof(void *) * (size_t)(k->parameterCount + 1));
-    for (int i = 0; i < k->parameterCount; i++) copies[i] = memcpy(malloc(k->parameterSizes[i]), params[i], k->parameterSizes[i]);
-    return copies;
-}
+extern "C" void **copy_arguments(void *kernel, void **params) { return ((const on_host::kernel *)kernel)->copy(params); }

@@ -34,10 +34,10 @@ struct rows_t {
 /// Copies the warp's rows from `x`, `stride` apart, times `factor`; rows that do not exist become zeros. To be followed by `__syncwarp`.
 template <typename T> DEVICE void keep_rows(index_t count, index_t width, const T *x, index_t stride, float factor, float *kept) {
     for (int r = 0; r < tileRows; r++)
-        for (index_t d = lane_index(); d < width; d += warpSize_) kept[r * width + d] = r < count ? factor * widen(x[r * stride + d]) : 0.0f;
+        for (index_t d = lane_index(); d < width; d += warpLanes) kept[r * width + d] = r < count ? factor * widen(x[r * stride + d]) : 0.0f;
 }
 DEVICE void clear_rows(index_t width, float *kept) {
-    for (index_t d = lane_index(); d < tileRows * width; d += warpSize_) kept[d] = 0.0f;
+    for (index_t d = lane_index(); d < tileRows * width; d += warpLanes) kept[d] = 0.0f;
 }
 
 /// The lane's products of `x` with each of the kept rows.
@@ -64,7 +64,7 @@ template <typename T> DEVICE floats<tileRows> products(index_t width, const floa
 /// `sums[r] = factor[r] · sums[r] + Σ_j weights[j, r] · x[j]` over `count` rows of x; weights `[32, 4]` as the lanes have left them.
 template <typename T> DEVICE void add_weighted(index_t count, index_t width, const float *weights, const T *x, index_t stride,
                                                floats<tileRows> factor, float *sums) {
-    for (index_t d = lane_index(); d < width; d += warpSize_) {
+    for (index_t d = lane_index(); d < width; d += warpLanes) {
         floats<tileRows> total;
 #pragma unroll
         for (int r = 0; r < tileRows; r++) total.at[r] = factor.at[r] * sums[r * width + d];
@@ -90,7 +90,7 @@ DEVICE void leave(float *weights, floats<tileRows> values) {
 }
 
 template <typename T> DEVICE void put_rows(index_t count, index_t width, const float *kept, floats<tileRows> factor, T *y, index_t stride) {
-    for (index_t d = lane_index(); d < width; d += warpSize_) {
+    for (index_t d = lane_index(); d < width; d += warpLanes) {
 #pragma unroll
         for (int r = 0; r < tileRows; r++) if (r < count) y[r * stride + d] = narrow<T>(factor.at[r] * kept[r * width + d]);
     }
@@ -140,7 +140,7 @@ template <typename T> DEVICE void attention_delta(const attention_t &t, const T 
     if (b >= t.batch) return;
     index_t offset = (b * t.queries + item - head * t.queries) * t.outRow + (head - b * t.heads) * t.width;
     float sum = 0;
-    for (index_t d = lane_index(); d < t.width; d += warpSize_) sum += widen(out[offset + d]) * widen(dout[offset + d]);
+    for (index_t d = lane_index(); d < t.width; d += warpLanes) sum += widen(out[offset + d]) * widen(dout[offset + d]);
     sum = warp_sum(sum);
     if (lane_index() == 0) delta[item] = sum;
 }

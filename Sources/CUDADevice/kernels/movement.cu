@@ -50,15 +50,15 @@ template <typename T> DEVICE void permute_rows(index_t rows, index_t n, const ou
 /// both sides are touched along their rows.
 template <typename T> DEVICE void transpose_tiles(index_t rows, index_t columns, index_t yRow, index_t xColumn, const outer_axes_t &outer,
                                                   const T *x, T *y) {
-    __shared__ T tile[warpSize_][warpSize_ + 1];
-    index_t rowTiles = (rows + warpSize_ - 1) / warpSize_, columnTiles = (columns + warpSize_ - 1) / warpSize_;
+    __shared__ T tile[warpLanes][warpLanes + 1];
+    index_t rowTiles = (rows + warpLanes - 1) / warpLanes, columnTiles = (columns + warpLanes - 1) / warpLanes;
     index_t matrixRow = divide(blockIdx.x, columnTiles), matrix = divide(matrixRow, rowTiles);
-    index_t row = (matrixRow - matrix * rowTiles) * warpSize_, column = (blockIdx.x - matrixRow * columnTiles) * warpSize_;
+    index_t row = (matrixRow - matrix * rowTiles) * warpLanes, column = (blockIdx.x - matrixRow * columnTiles) * warpLanes;
     outer_place place = place_of(outer, matrix);
-    for (int j = warp_index(); j < warpSize_; j += warp_count())
+    for (int j = warp_index(); j < warpLanes; j += warp_count())
         if (row + lane_index() < rows && column + j < columns) tile[j][lane_index()] = x[place.x + row + lane_index() + (column + j) * xColumn];
     __syncthreads();
-    for (int i = warp_index(); i < warpSize_; i += warp_count())
+    for (int i = warp_index(); i < warpLanes; i += warp_count())
         if (row + i < rows && column + lane_index() < columns) y[place.y + (row + i) * yRow + column + lane_index()] = tile[lane_index()][i];
 }
 #define TRANSPOSE(T, t) \

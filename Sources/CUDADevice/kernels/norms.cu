@@ -71,9 +71,9 @@ DEVICE void layer_norm_backward(index_t rows, index_t n, const T *x, const float
 template <typename T>
 DEVICE void layer_norm_columns(index_t rows, index_t n, index_t length, const T *x, const float *mean, const float *rstd, const T *dy,
                                float *partial) {
-    __shared__ float ofWarp[2][8][warpSize_];
-    index_t tiles = (n + warpSize_ - 1) / warpSize_, piece = divide(blockIdx.x, tiles);
-    index_t column = (blockIdx.x - piece * tiles) * warpSize_ + lane_index();
+    __shared__ float ofWarp[2][8][warpLanes];
+    index_t tiles = (n + warpLanes - 1) / warpLanes, piece = divide(blockIdx.x, tiles);
+    index_t column = (blockIdx.x - piece * tiles) * warpLanes + lane_index();
     index_t last = smaller(rows, (piece + 1) * length);
     float plain = 0, weighted = 0;
     if (column < n) for (index_t r = piece * length + warp_index(); r < last; r += warp_count()) {
@@ -156,7 +156,7 @@ template <int W, typename Weigh> DEVICE void join_groups(const group_norm_t &t, 
         index_t from = larger(g * width, tile.from);
         int span = (int)(smaller((g + 1) * width, tile.to) - from);
         float first = 0, second = 0;
-        for (int i = lane_index(); i < span * tile.lanes; i += warpSize_) {
+        for (int i = lane_index(); i < span * tile.lanes; i += warpLanes) {
             int lane = i / span, slot = tile.slot(lane, from + i % span);
             float factor = weigh(from + i % span);
             first += factor * sums.first[slot];
@@ -201,7 +201,7 @@ template <typename T> DEVICE void group_norm_sums(const group_norm_t &t, const T
 struct group_sums { double first, second; };
 DEVICE group_sums sums_of_group(const group_norm_t &t, index_t picture, index_t g, const float *partial) {
     group_sums sums = {0, 0};
-    for (index_t p = lane_index(); p < t.pieces; p += warpSize_) {
+    for (index_t p = lane_index(); p < t.pieces; p += warpLanes) {
         const float *terms = partial + ((picture * t.pieces + p) * t.groups + g) * 2;
         sums.first += terms[0];
         sums.second += terms[1];

@@ -15,6 +15,7 @@ struct f16 { unsigned short bits; };
 #ifndef KERNEL
 #define KERNEL(name, parameters) extern "C" __global__ void __launch_bounds__(256, 1) name parameters
 #define DYNAMIC_SHARED(name) extern __shared__ float name[]
+#define MAY_ALIAS
 #endif
 #define DEVICE static __device__ __forceinline__
 /// Expands `M(type, its name)` for each type of activations.
@@ -62,17 +63,40 @@ template <typename... T> __device__ constexpr int run_length() {
 }
 
 template <int W> struct floats { float at[W]; };
-template <typename T, int W> struct alignas(sizeof(T) * W) run { T at[W]; };
 
-template <typename T, int W> DEVICE bool is_whole(const T *p, index_t count) { return count >= W && (unsigned long long)p % sizeof(run<T, W>) == 0; }
+/// A run as the card moves it: one access of 16 bytes (8 for the narrower of two types).
+template <typename T, int W> struct alignas(sizeof(T) * W) MAY_ALIAS words { unsigned at[sizeof(T) * W / 4]; };
+
+DEVICE float unpacked(const unsigned *words, int k, float) { return float_of(words[k]); }
+DEVICE float unpacked(const unsigned *words, int k, bf16) { return float_of(k % 2 ? words[k / 2] & 0xffff0000u : words[k / 2] << 16); }
+DEVICE float unpacked(const unsigned *words, int k, f16) { return widen(f16{(unsigned short)(words[k / 2] >> 16 * (k % 2))}); }
+DEVICE void pack(unsigned *words, int k, float x) { words[k] = bits_of(x); }
+template <typename Half> DEVICE void pack(unsigned *words, int k, Half x) { words[k / 2] = k % 2 ? words[k / 2] | (unsigned)x.bits << 16 : x.bits; }
+
+/// `*p = run` in one access: left to itself the compiler at times writes four words.
+template <typename Words> DEVICE void put(Words *p, const Words &run) {
+#ifdef __CUDA_ARCH__
+    const unsigned *w = run.at;
+    if (sizeof run == 16)
+        asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};"
+                     ::"l"(p), "r"(w[0]), "r"(w[1]), "r"(w[sizeof run / 8]), "r"(w[sizeof run / 4 - 1]) : "memory");
+    else asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(p), "r"(w[0]), "r"(w[1]) : "memory");
+#else
+    *p = run;
+#endif
+}
+
+template <typename T, int W> DEVICE bool is_whole(const T *p, index_t count) {
+    return count >= W && (unsigned long long)p % sizeof(words<T, W>) == 0;
+}
 
 /// The first `count` (at most W) values from `p`, then zeros.
 template <int W, typename T> DEVICE floats<W> load(const T *p, index_t count) {
     floats<W> values;
     if (is_whole<T, W>(p, count)) {
-        run<T, W> whole = *(const run<T, W> *)p;
+        words<T, W> whole = *(const words<T, W> *)p;
 #pragma unroll
-        for (int k = 0; k < W; k++) values.at[k] = widen(whole.at[k]);
+        for (int k = 0; k < W; k++) values.at[k] = unpacked(whole.at, k, T());
     } else {
 #pragma unroll
         for (int k = 0; k < W; k++) values.at[k] = k < count ? widen(p[k]) : 0.0f;
@@ -82,10 +106,10 @@ template <int W, typename T> DEVICE floats<W> load(const T *p, index_t count) {
 
 template <int W, typename T> DEVICE void store(T *p, index_t count, floats<W> values) {
     if (is_whole<T, W>(p, count)) {
-        run<T, W> whole;
+        words<T, W> whole;
 #pragma unroll
-        for (int k = 0; k < W; k++) whole.at[k] = narrow<T>(values.at[k]);
-        *(run<T, W> *)p = whole;
+        for (int k = 0; k < W; k++) pack(whole.at, k, narrow<T>(values.at[k]));
+        put((words<T, W> *)p, whole);
     } else {
 #pragma unroll
         for (int k = 0; k < W; k++) if (k < count) p[k] = narrow<T>(values.at[k]);
@@ -142,11 +166,11 @@ template <int W> DEVICE floats<W> scaled(floats<W> values, floats<W> factors) {
 
 // MARK: - Sums within a warp and a block
 
-enum { warpSize_ = 32, everyLane = 0xffffffffu };
+enum { warpLanes = 32, everyLane = 0xffffffffu };
 
-DEVICE int lane_index() { return threadIdx.x % warpSize_; }
-DEVICE int warp_index() { return threadIdx.x / warpSize_; }
-DEVICE int warp_count() { return blockDim.x / warpSize_; }
+DEVICE int lane_index() { return threadIdx.x % warpLanes; }
+DEVICE int warp_index() { return threadIdx.x / warpLanes; }
+DEVICE int warp_count() { return blockDim.x / warpLanes; }
 
 /// The sum over the warp, to every lane.
 template <typename V> DEVICE V warp_sum(V x) {
@@ -179,7 +203,7 @@ DEVICE unsigned block_max(unsigned x) { return across_warps(warp_max(x), [](unsi
 
 /// Calls `take(count, j)` for each run of the lane in a row of `n`.
 template <int W, typename Take> DEVICE void each_run_of_row(index_t n, Take take) {
-    for (index_t j = lane_index() * W; j < n; j += warpSize_ * W) take(n - j, j);
+    for (index_t j = lane_index() * W; j < n; j += warpLanes * W) take(n - j, j);
 }
 DEVICE index_t row_of_warp() { return (index_t)blockIdx.x * warp_count() + warp_index(); }
 

@@ -87,7 +87,7 @@ template <typename T> DEVICE void sum_rows(index_t outer, index_t n, index_t pie
     index_t first = (item - o * pieces) * length, last = smaller(n, first + length);
     const T *row = x + o * n;
     double total = 0;
-    for (index_t j = first + lane_index() * W; j < last; j += warpSize_ * W) {
+    for (index_t j = first + lane_index() * W; j < last; j += warpLanes * W) {
         floats<W> v = load<W>(row + j, last - j);
         float sum = 0;
 #pragma unroll
@@ -100,9 +100,9 @@ template <typename T> DEVICE void sum_rows(index_t outer, index_t n, index_t pie
 
 /// `partial[o, piece, i] = Σ x[o, j, i]` over a piece of `length` rows; a block takes 32 columns, each of its warps every eighth row.
 template <typename T> DEVICE void sum_columns(index_t n, index_t inner, index_t pieces, index_t length, const T *x, float *partial) {
-    __shared__ float ofWarp[8][warpSize_];
-    index_t tiles = (inner + warpSize_ - 1) / warpSize_, item = divide(blockIdx.x, tiles), o = divide(item, pieces);
-    index_t column = (blockIdx.x - item * tiles) * warpSize_ + lane_index();
+    __shared__ float ofWarp[8][warpLanes];
+    index_t tiles = (inner + warpLanes - 1) / warpLanes, item = divide(blockIdx.x, tiles), o = divide(item, pieces);
+    index_t column = (blockIdx.x - item * tiles) * warpLanes + lane_index();
     index_t first = (item - o * pieces) * length, last = smaller(n, first + length);
     float sum = 0;
     if (column < inner)
