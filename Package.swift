@@ -78,7 +78,10 @@ let package = Package(
         .target(                                                                // the card's kernels as C++: run here, compared with plain loops
             name: "KernelsOnHost", dependencies: ["CCompute"], path: "Tests/KernelsOnHost",
             exclude: ["compile_all.py", "plant_faults.py", "test_compile.py"],
-            cxxSettings: [.headerSearchPath("../../Sources/CCUDA/include"), .unsafeFlags(["-fsanitize=bounds", "-fsanitize-trap=bounds"])]),
+            cxxSettings: [
+                .headerSearchPath("../../Sources/CCUDA/include"),
+                .unsafeFlags(["-fsanitize=bounds,alignment", "-fsanitize-trap=bounds,alignment"]),
+            ]),
         test("KernelsOnHost"),
         .target(name: "EmulatedCUDA", dependencies: ["CCUDA"], path: "Tests/EmulatedCUDA"),    // NVIDIA's libraries by plain loops
         test("CCUDA", "EmulatedCUDA", "CCompute"),

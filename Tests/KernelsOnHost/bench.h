@@ -37,6 +37,7 @@ public:
     }
     /// Memory full of NaN.
     void *output(ccuda_type type, ptrdiff_t count);
+    template <typename V> V *raw_output(size_t count) { return (V *)place(nullptr, count * sizeof(V), sizeof(V), true); }
     float *output(ptrdiff_t count) { return (float *)output(CCUDA_F32, count); }
     /// An operand that is read and written.
     void *both(ccuda_type type, const values &values);

@@ -191,7 +191,7 @@ CASE(division) {
     report.check("quotients", [&](bench &b) {
         long long n = (long long)a.size();
         const long long *p = b.raw(a), *q = b.raw(d);
-        void *y = b.output(CCUDA_F32, 2 * n);
+        long long *y = b.raw_output<long long>(a.size());
         void *params[] = {&n, &p, &q, &y};
         b.launch("quotients", 1, 32, params);
         b.expect_bits(y, expected.data(), expected.size() * sizeof(long long));

@@ -210,10 +210,10 @@ const char *run(const kernel *k, dim grid, unsigned size, size_t sharedBytes, vo
     now.fault = nullptr;
     struct sigaction caught = {}, before[4];
     caught.sa_handler = fault_found;
-    const int signals[4] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};  // the last one: beyond an array, as the compiler's check says
+    const int signals[4] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};  // the last one: the compiler's checks
     for (int i = 0; i < 4; i++) sigaction(signals[i], &caught, &before[i]);
     if (sigsetjmp(outside, 1) == 0) run_grid(grid, sharedBytes, order);
-    else now.fault = "an access outside of all buffers or beyond an array, or a division by zero";
+    else now.fault = "an access outside of all buffers, beyond an array or of an address that its size does not divide; or a division by zero";
     for (int i = 0; i < 4; i++) sigaction(signals[i], &before[i], nullptr);
     return now.fault;
 }

@@ -21,7 +21,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCES = HERE.parent.parent / "Sources"
 KERNELS = SOURCES / "CUDADevice/kernels"
-FLAGS = ["-std=c++17", "-O1", "-w", "-fsanitize=bounds", "-fsanitize-trap=bounds", "-DKERNELS_ON_HOST_ALONE",
+FLAGS = ["-std=c++17", "-O1", "-w", "-fsanitize=bounds,alignment", "-fsanitize-trap=bounds,alignment", "-DKERNELS_ON_HOST_ALONE",
          f"-I{SOURCES}/CCUDA/include", f"-I{SOURCES}/CCompute/include", f"-I{HERE}/include"]
 
 # The cases that run a file's kernels.
@@ -47,7 +47,8 @@ KINDS = {
     "start": [(r"(?<=[\w\]]) = 0(?:\.0f)?(?=[;,])", " = 1"), (r" = \{\};", ";"), (r"-infinity\(\)", "0.0f")],
     "index": [(r"(?<=\w)\[([^\[\]{}=]+)\](?=[^({;]*[;,)\]+\-*/ .])", r"[(\1) + 1]")],
     "who": [(r"(threadIdx\.x|lane_index\(\)) == 0", r"\1 == 999"), (r"(lane|warp)_index\(\) > 0", r"\1_index() >= 0")],
-    "tail": [(r"count >= W && ", ""), (r"k < count \? ", "true ? "), (r"if \(k < count\) ", ""), (r"if \(k < count && ", "if (")],
+    "tail": [(r"count >= W && ", ""), (r" && \(unsigned long long\)p % sizeof\(words<T, W>\) == 0", ""),
+             (r"k < count \? ", "true ? "), (r"if \(k < count\) ", ""), (r"if \(k < count && ", "if (")],
     "forgotten": [(r"^\s+(?:clear_rows|keep_rows|leave|put_rows|store<W>)\([^{}]*;", ";"),
                   (r"^\s+(?:ofWarp|mean|rstd|plain|weighted|rows|columns|sums\.first)\[[^{}]*;", ";")],
     "sign": [(r"(?<=[\w)\]]) \+ (?=[\w(])", " - "), (r"(?<=[\w)\]]) - (?=[\w(])", " + "), (r" \+= ", " = ")],
