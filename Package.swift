@@ -17,7 +17,6 @@ let package = Package(
     products: [.executable(name: "loralab", targets: ["loralab"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         // System libraries: module maps only, each imported by exactly one target (libcrypto by two: signatures and file hashes).
@@ -51,6 +50,7 @@ let package = Package(
         .target(name: "Adapters", dependencies: ["Neural", "Checkpoints", "TensorCore"]), // LoRA and its files
         .target(name: "Datasets", dependencies: ["TensorCore", "Imaging"]),     // folders, captions, buckets, caches
         .target(name: "Training", dependencies: ["Models", "Diffusion", "Adapters", "Datasets", "Neural", "Checkpoints", "TensorCore", "Imaging"]),
+        .target(name: "TOML"),                                                  // Kohya's files, read so that no text can end the process
         .target(name: "Records", dependencies: ["CSQLite"]),                    // run history, cell history
 
         // Jupyter.
@@ -60,7 +60,7 @@ let package = Package(
             name: "Lab",                                                        // the session and its magics
             dependencies: [
                 "Kernel", "Training", "Plotting", "Records", "Models", "Diffusion", "Adapters", "Datasets", "Neural", "Checkpoints",
-                "TensorCore", "Imaging", .product(name: "TOMLKit", package: "TOMLKit"),
+                "TensorCore", "Imaging", "TOML",
             ],
             resources: [.copy("Resources/embedded")]),
         .target(
@@ -88,7 +88,8 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints", "Neural"], path: "Tests/TestSupport"),
         test("CCompute"), test("TensorCore", "CCompute"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
         test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints", "TensorCore", "Imaging"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),
-        test("Datasets", "Imaging", "TensorCore"), test("Training", "Models", "Datasets", "Imaging", "Adapters", "Diffusion", "Neural", "Checkpoints"), test("Records"), test("JupyterWire"),
+        test("Datasets", "Imaging", "TensorCore"), test("Training", "Models", "Datasets", "Imaging", "Adapters", "Diffusion", "Neural", "Checkpoints"), test("TOML"),
+        test("Records"), test("JupyterWire"),
         test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging", "Datasets", "Models"), test("Forge", "Scenes", "Models"),
     ],
     cxxLanguageStandard: .cxx17)

@@ -1,6 +1,6 @@
 import Datasets
 import Kernel
-import TOMLKit
+import TOML
 
 /// Kohya's dataset TOML, as `%%dataset` takes it: `[general]` for all, `[[datasets]]` with a resolution, in each `[[datasets.subsets]]`
 /// with a folder of pictures. What stands further out holds where nothing else is said further in (sd-scripts' `config_util`).
@@ -20,10 +20,12 @@ struct DatasetFile {
     private static let ownNames: Set = ["image_dir", "is_reg", "num_repeats", "class_tokens", "caption_extension"]
     private static let table = DatasetMagic.options + subsetOptions + trainingOptions
 
-    /// - Parameter line: what the magic's own line says, which holds above the text.
+    /// - Parameters:
+    ///   - line: what the magic's own line says, which holds above the text.
     /// - Throws: `LabError` with the line for text that is no TOML, the nearest name for an unknown key, and for what one data set cannot hold.
-    init(toml text: String, line: Settings) throws {
-        let subsets = try Self.subsets(of: Settings.document(text)).map { try Settings($0, of: Self.table).merging(line) }
+    ///   - firstLine: the line of the cell on which the text begins.
+    init(toml text: String, firstLine: Int, line: Settings) throws {
+        let subsets = try Self.subsets(of: Settings.document(text, firstLine: firstLine)).map { try Settings($0, of: Self.table).merging(line) }
         guard let first = subsets.first else {
             throw LabError.invalid("the text names no [[datasets.subsets]]", wayOut: "Give each folder of pictures one, with image_dir and num_repeats.")
         }
@@ -37,20 +39,20 @@ struct DatasetFile {
     }
 
     /// The keys of each subset, with those of its dataset and of `[general]` where it says nothing itself.
-    private static func subsets(of document: TOMLTable) throws -> [[String: TOMLValueConvertible]] {
+    private static func subsets(of document: TOMLTable) throws -> [[String: TOMLValue]] {
         if let key = document.keys.first(where: { !["general", "datasets"].contains($0) }) {
             throw LabError.unknownKey(key, nearest: nearestName(to: key, among: ["general", "datasets"]))
         }
         let general = keys(of: document["general"]?.table)
-        return (document["datasets"]?.array).map(Array.init)?.flatMap { dataset -> [[String: TOMLValueConvertible]] in
+        return (document["datasets"]?.array ?? []).flatMap { dataset -> [[String: TOMLValue]] in
             let outer = general.merging(keys(of: dataset.table)) { $1 }
-            return (dataset.table?["subsets"]?.array).map(Array.init)?.map { outer.merging(keys(of: $0.table)) { $1 } } ?? []
-        } ?? []
+            return (dataset.table?["subsets"]?.array ?? []).map { outer.merging(keys(of: $0.table)) { $1 } }
+        }
     }
 
-    private static func keys(of table: TOMLTable?) -> [String: TOMLValueConvertible] {
+    private static func keys(of table: TOMLTable?) -> [String: TOMLValue] {
         guard let table else { return [:] }
-        return Dictionary(uniqueKeysWithValues: table.keys.filter { $0 != "subsets" }.compactMap { key in table[key].map { (key, $0) } })
+        return Dictionary(table.keys.filter { $0 != "subsets" }.compactMap { key in table[key].map { (key, $0) } }) { first, _ in first }
     }
 
     private static func request(_ shared: Settings, _ subsets: [Settings]) throws -> DatasetRequest {

@@ -13,7 +13,8 @@ public enum LabError: Error, Equatable, Sendable {
     case notWritable(path: String, reason: String)
     case notReadable(path: String, reason: String)
     case tooManyPictures(asked: Int, limit: Int)
-    case toml(String, line: Int?)
+    /// Lines are those of the cell.
+    case toml(String, line: Int?, column: Int?)
     case unknownKey(String, nearest: String?)
     case invalid(String, wayOut: String)
 }
@@ -36,7 +37,8 @@ extension LabError: CustomStringConvertible {
         case .notWritable(let path, let reason): "\(path) cannot be written: \(reason)"
         case .notReadable(let path, let reason): "\(path) cannot be read: \(reason)"
         case .tooManyPictures(let asked, let limit): "that makes \(asked) pictures; at most \(limit) are drawn by one cell"
-        case .toml(let reason, let line): "the TOML cannot be read\(line.map { " (line \($0))" } ?? ""): \(reason)"
+        case .toml(let reason, let line, let column):
+            "the TOML cannot be read\(line.map { " (line \($0)\(column.map { ", column \($0)" } ?? ""))" } ?? ""): \(reason)"
         case .unknownKey(let key, _): "there is no setting “\(key)”"
         case .invalid(let message, _): message
         }

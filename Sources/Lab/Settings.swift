@@ -1,5 +1,5 @@
 import Kernel
-import TOMLKit
+import TOML
 import Training
 
 /// What a user asked for, by Kohya's names: read and checked one by one, not applied yet.
@@ -39,50 +39,60 @@ public struct Settings: Sendable, Equatable {
 
     /// Kohya's training TOML: sections are only for the eye, all keys are one flat list (sd-scripts' `--config_file`).
     ///
-    /// - Throws: `LabError.toml` with the line for text that is no TOML, `.unknownKey` with the nearest, `MagicError` for a value out of range.
-    init(toml text: String, of table: [OptionSpecification]) throws { try read(Self.document(text), table) }
+    /// - Parameter firstLine: the line of the cell on which the text begins.
+    /// - Throws: `LabError.toml` with the place for text that is no TOML, `.unknownKey` with the nearest, `MagicError` for a value out of range.
+    init(toml text: String, firstLine: Int = 1, of table: [OptionSpecification]) throws {
+        try read(Self.document(text, firstLine: firstLine), table)
+    }
 
     /// Values of one table of a TOML document.
-    init(_ values: [String: TOMLValueConvertible], of table: [OptionSpecification]) throws {
+    init(_ values: [String: TOMLValue], of table: [OptionSpecification]) throws {
         for (key, value) in values.sorted(by: { $0.key < $1.key }) { try read(key, value, table) }
     }
 
-    static func document(_ text: String) throws -> TOMLTable {
-        do {
-            return try TOMLTable(string: text)
-        } catch let error as TOMLParseError {
-            throw LabError.toml(error.description, line: error.source.begin.line)
+    static func document(_ text: String, firstLine: Int) throws(LabError) -> TOMLTable {
+        do { return try TOMLTable(text, firstLine: firstLine) } catch {
+            let place = error.text.allSatisfy(\.isWhitespace) ? "" : ", in “\(error.text.trimmingPrefix { $0.isWhitespace })”"
+            throw .toml(error.reason + place, line: error.line, column: error.column)
         }
     }
 
     private mutating func read(_ table: TOMLTable, _ options: [OptionSpecification]) throws {
         for key in table.keys.sorted() {
             guard let value = table[key] else { continue }
-            if let section = value.table { try read(section, options) } else { try read(key, value, options) }
+            if let section = value.table { try read(section, options) } else { try read(key, value, options, line: table.line(of: key)) }
         }
     }
 
-    private mutating func read(_ key: String, _ value: TOMLValueConvertible, _ options: [OptionSpecification]) throws {
+    private mutating func read(_ key: String, _ value: TOMLValue, _ options: [OptionSpecification], line: Int? = nil) throws {
         if let reason = KohyaNames.ignored[key], !options.contains(where: { $0.name == key }) {
             ignored.append((key, reason))
         } else {
             let option = try Self.option(named: key, in: options)
-            for text in try Self.texts(of: value, key: key, kind: option.kind) { try set(option, to: text) }
+            guard let texts = Self.texts(of: value, kind: option.kind) else {
+                throw LabError.toml("\(key) = \("\(value)".prefix(80)) is neither text, number, true or false, nor a list of these", line: line, column: nil)
+            }
+            for text in texts { try set(option, to: text) }
         }
     }
 
-    /// A TOML value as the user would have typed it; an array is a list, or several values of a repeatable setting.
-    private static func texts(of value: TOMLValueConvertible, key: String, kind: ValueKind) throws -> [String] {
-        if let array = value.array {
-            let elements = try array.flatMap { try texts(of: $0, key: key, kind: kind) }
-            if case .list = kind { return [elements.joined(separator: ",")] }
-            return elements
+    /// A TOML value as the user would have typed it; an array is a list, or several values of a repeatable setting. nil for tables and dates.
+    private static func texts(of value: TOMLValue, kind: ValueKind) -> [String]? {
+        switch value {
+        case .string(let text): return [text]
+        case .integer(let whole): return [String(whole)]
+        case .float(let number): return [String(number)]
+        case .boolean(let isOn): return [String(isOn)]
+        case .dateTime, .table: return nil
+        case .array(let elements):
+            var all: [String] = []
+            for element in elements {
+                guard let texts = texts(of: element, kind: kind) else { return nil }
+                all += texts
+            }
+            if case .list = kind { return [all.joined(separator: ",")] }
+            return all
         }
-        if let text = value.string { return [text] }
-        if let whole = value.int { return [String(whole)] }
-        if let number = value.double { return [String(number)] }
-        if let isOn = value.bool { return [String(isOn)] }
-        throw LabError.toml("\(key) is neither text, number, true or false, nor a list of these", line: nil)
     }
 
     static func option(named name: String, in table: [OptionSpecification]) throws -> OptionSpecification {
@@ -147,11 +157,12 @@ public struct Settings: Sendable, Equatable {
 extension Settings {
     /// What `%train` was asked for: the TOML below its first line, and over it the flags of the line.
     init(train call: MagicCall) throws {
-        self = try (call.body.map { try Settings(toml: $0, of: KohyaNames.all) } ?? Settings()).merging(Settings(call, of: KohyaNames.all))
+        let body = try call.body.map { try Settings(toml: $0, firstLine: max(call.bodyLine, 1), of: KohyaNames.all) } ?? Settings()
+        self = try body.merging(Settings(call, of: KohyaNames.all))
     }
 
     /// What `%set key=value` posts.
-    package static func posted(_ assignments: String...) throws -> Settings { try Settings(assignments: assignments, of: KohyaNames.all) }
+    package static func posted(_ assignments: [String]) throws -> Settings { try Settings(assignments: assignments, of: KohyaNames.all) }
 
     /// The configuration that `%train` makes of its arguments and body, over the plain defaults.
     package static func configuration(trainArguments: String, body: String? = nil) throws -> TrainingConfiguration {

@@ -80,9 +80,11 @@ struct SettingsTests {
         }
     }
 
-    @Test("a TOML's mistakes name the key or the line", arguments: [
-        ("learning_rat = 1e-4", "learning_rate"), ("learning_rate = ", "line 1"), ("network_dim = 0", "1 to 1024"), ("a = 1979-05-27", "no setting"),
-        ("learning_rate = 1e-4\nnetwork_dim = = 3", "line 2"),
+    @Test("a TOML's mistakes name the key, or the cell's line and column with what was found", arguments: [
+        ("[[[a]]]", "line 2, column 3"), ("[$x]", "found “$”, in “[$x]”"), ("[a]\n  scheduler = cosine", "found “cosine”; text stands in quotes, in “scheduler = cosine”"),
+        ("rank = 4\nrank = 8", "“rank” stands on line 2 already"), ("lr = [1979-05-27]", "lr = [1979-05-27] is neither"), (String(repeating: "[", count: 100_000), "line 2"),
+        ("learning_rat = 1e-4", "learning_rate"), ("learning_rate = ", "line 2, column 17"), ("network_dim = 0", "1 to 1024"), ("a = 1979-05-27", "no setting"),
+        ("learning_rate = 1e-4\nnetwork_dim = = 3", "line 3, column 15"),
     ])
     func tomlMistakes(body: String, expected: String) {
         #expect { try configuration("", body: body) } throws: { error in

@@ -55,7 +55,7 @@ struct DatasetMagic: Magic {
                 }
                 let line = try Settings(call, of: Self.options)
                 if let body = call.body {
-                    let file = try DatasetFile(toml: body, line: line)
+                    let file = try DatasetFile(toml: body, firstLine: max(call.bodyLine, 1), line: line)
                     try read(file.request, in: cell)
                     session.post(file.training)
                     if !file.training.isEmpty { cell.say("For the next %train: \(file.training.lines(KohyaNames.all).joined(separator: ", ")).") }

@@ -118,7 +118,7 @@ struct TrainTests {
         try cells.run("dataset \(try cells.makeDataset())")
         let session = cells.session
         try cells.run("train --epochs 2 --batch 1 --rank 2 --lr 1e-3 --scheduler constant", interruptWhen: { event in
-            if Self.isFirstPlot(event), let settings = try? Settings.posted("lr=1e-4") { session.post(settings) }
+            if Self.isFirstPlot(event), let settings = try? Settings.posted(["lr=1e-4"]) { session.post(settings) }
             return false
         })
         #expect(session.trainer?.position.step == 12)
