@@ -31,11 +31,21 @@ extension RecordsError: Explained { fileprivate var help: String? { "Check the f
 
 /// Runs `body`; what it throws leaves as the kernel's own error, named after its type, with the way out.
 func explained<R>(_ body: () throws -> R) throws -> R {
-    do {
-        return try body()
-    } catch TrainingError.invalidSetting(let setting, let value, let allowed, let nearest) {
-        throw MagicError("UsageError", "\(KohyaNames.spelling(setting)) = \(value): allowed is \(allowed)", hint: "The nearest is \(nearest).")
-    } catch let error as any Explained {
-        throw MagicError(String(describing: type(of: error)), error.description, hint: error.help.flatMap { $0.isEmpty ? nil : $0 })
+    do { return try body() } catch { throw explanation(of: error) }
+}
+
+/// The kernel's own error for one of the modules below; any other as it is.
+func explanation(of error: any Error) -> any Error {
+    switch error {
+    case TrainingError.invalidSetting(let setting, let value, let allowed, let nearest):
+        return MagicError("UsageError", "\(KohyaNames.spelling(setting)) = \(value): allowed is \(allowed)", hint: "The nearest is \(nearest).")
+    case let refused as RefusedSettings:
+        let dropped = "Dropped\(refused.blame): \(refused.dropped.joined(separator: ", ")), which waited for this run; the next %train goes without."
+        var reason = explanation(of: refused.reason) as? MagicError ?? MagicError("RefusedSettings", "\(refused.reason)")
+        reason.hint = [reason.hint, dropped].compactMap(\.self).joined(separator: " ")
+        return reason
+    case let error as any Explained:
+        return MagicError(String(describing: type(of: error)), error.description, hint: error.help.flatMap { $0.isEmpty ? nil : $0 })
+    default: return error
     }
 }

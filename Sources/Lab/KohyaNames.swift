@@ -187,6 +187,7 @@ extension KohyaNames {
         "adamW": "optimizer", "noiseOffset": "noise_offset", "priorLossWeight": "prior_loss_weight", "cachesLatents": "cache_latents",
         "recomputes": "gradient_checkpointing", "memoryLimit": "memory", "outputName": "output_name", "outputFolder": "output_dir", "saveEveryEpochs": "save_every",
         "savePrecision": "save_precision", "tokenRows": "max_token_length", "sampleEveryEpochs": "sample_every", "weightDecay": "weight_decay",
+        "minSNRGamma": "min_snr_gamma",
     ]
 
     /// - Parameter property: a name in `TrainingConfiguration`.

@@ -17,7 +17,7 @@ enum NetworkArguments {
         }
     }
 
-    static func set(_ key: String, to text: String, _ configuration: inout TrainingConfiguration) throws(LabError) {
+    static func set(_ key: String, to text: String, _ configuration: inout TrainingConfiguration) throws {
         switch key {
         case "algo": configuration.network = try kind(text, configuration.network)
         case "conv_dim": configuration.convolution = .init(rank: try whole(key, text, 0...1024), alpha: configuration.convolution?.alpha)
@@ -33,7 +33,7 @@ enum NetworkArguments {
         case "use_tucker", "use_cp": configuration.usesCores = try truth(key, text)
         case "preset" where ["full", "full-lin", "attn-mlp", "unet-transformer-only"].contains(text): break
         default:
-            throw .invalid("network_args: \(key)=\(text) is not known here", wayOut: "Known are algo, conv_dim, conv_alpha, unit, block_size, factor, decompose_both and use_tucker.")
+            throw LabError.invalid("network_args: \(key)=\(text) is not known here", wayOut: "Known are algo, conv_dim, conv_alpha, unit, block_size, factor, decompose_both and use_tucker.")
         }
     }
 
@@ -51,7 +51,7 @@ enum NetworkArguments {
         }
     }
 
-    private static func onlyLoKr(_ key: String) -> LabError { .invalid("\(key) belongs to LoKr", wayOut: "Write algo=lokr before it.") }
+    private static func onlyLoKr(_ key: String) -> TrainingError { .contradiction("\(key) belongs to LoKr", wayOut: "Write algo=lokr before it.") }
 
     private static func whole(_ key: String, _ text: String, _ range: ClosedRange<Int>) throws(LabError) -> Int {
         guard let value = Int(text), range.contains(value) else {

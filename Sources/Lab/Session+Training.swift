@@ -23,20 +23,22 @@ extension Session {
     /// - Parameters:
     ///   - settings: over those posted with `%set`, over those of the run before.
     ///   - fresh: lets the present adapter go and starts a new one.
-    /// - Throws: `LabError`, `TrainingError`, `AdapterError`, `DatasetError`; nothing has changed then.
+    /// - Throws: `LabError`, `TrainingError`, `AdapterError`, `DatasetError`; `RefusedSettings` for what had been posted, which is then dropped.
+    ///   Nothing else has changed then.
     public func prepareTraining(_ settings: Settings, fresh: Bool = false) throws -> TrainingStart {
-        let model = try requireModel()
-        guard let dataset else { throw LabError.noDataset }
         let posted = takePosted()
         do {
-            let wanted = posted.merging(settings)
-            if fresh || trainer == nil || wanted.isGiven("network_weights") { return try startTrainer(wanted, model: model, dataset: dataset, fresh: fresh) }
-            return try continueTrainer(wanted, model: model, dataset: dataset)
+            let wanted = posted.reduce(Settings()) { $0.merging($1) }.merging(settings)
+            return try startsTrainer(wanted, fresh: fresh) ? startTrainer(wanted, fresh: fresh) : continueTrainer(wanted)
         } catch {
-            post(posted)            // what was set for the next run still waits for it
-            throw error
+            let (kept, refused) = sorted(posted, under: settings, fresh: fresh)
+            keepPosted(kept)
+            loadedAdapter?.setTrainable(false)
+            throw refused ?? error
         }
     }
+
+    func startsTrainer(_ wanted: Settings, fresh: Bool) -> Bool { fresh || trainer == nil || wanted.isGiven("network_weights") }
 
     /// The settings of a first run: Kohya's GUI's, on the small embedded model those that suit it.
     static func defaults(for model: LoadedModel) -> TrainingConfiguration {
@@ -46,56 +48,83 @@ extension Session {
         return configuration
     }
 
-    private func startTrainer(_ wanted: Settings, model: LoadedModel, dataset: Dataset, fresh: Bool) throws -> TrainingStart {
-        var configuration = Self.defaults(for: model)
-        let start = try startingAdapter(wanted, model: model, fresh: fresh)
-        if let start {
-            configuration.network = start.networkKind
-            if let size = start.size { (configuration.rank, configuration.alpha) = (size.rank, size.alpha) }
-            if let size = start.kernelSize { configuration.convolution = .init(rank: size.rank, alpha: size.alpha) }
-            if !start.adapters(ofUNet: false).isEmpty { configuration.textEncoderTargets = .all }
-            if start.adapters(ofUNet: true).isEmpty { configuration.unetTargets = .none }
-        }
-        let shape = (configuration.rank, configuration.alpha, configuration.convolution)
-        try wanted.apply(to: &configuration)
-        try applyPrompts(wanted, to: &configuration, model: model)
-        try requireWritable(folder: configuration.outputFolder)
-        var asked = configuration
-        if start != nil { (configuration.rank, configuration.alpha, configuration.convolution) = shape }      // resized below, through the trainer
-        let made = try Trainer(model: model.diffusion, dataset: dataset, heldOut: heldOut, network: start, configuration: configuration)
-        asked.seed = made.configuration.seed
-        let recorder = RunRecorder(store: store, name: asked.outputName, configuration: asked)
-        asked.stateFile = recorder.run.map(stateFile)
-        let resized = try made.configure(asked).resized
+    private func startTrainer(_ wanted: Settings, fresh: Bool) throws -> TrainingStart {
+        let (made, start, plan) = try newTrainer(wanted, fresh: fresh)
+        let resized = try made.configure(plan).resized
+        let recorder = RunRecorder(store: store, name: plan.outputName, configuration: made.configuration)
+        made.keepState(in: recorder.run.map(stateFile))
         endRun()
         loadedAdapter = nil
         (trainer, self.recorder) = (made, recorder)
         return TrainingStart(isFresh: start == nil, changes: [], resized: resized, configuration: made.configuration)
     }
 
-    private func continueTrainer(_ wanted: Settings, model: LoadedModel, dataset: Dataset) throws -> TrainingStart {
-        guard let trainer else { throw LabError.noRun }
-        var configuration = trainer.configuration
+    /// A trainer, the adapter it goes on from, and what it is still to be told: another rank than that adapter's.
+    func newTrainer(_ wanted: Settings, fresh: Bool) throws -> (made: Trainer, start: AdapterNetwork?, plan: TrainingConfiguration) {
+        let model = try requireModel()
+        guard let dataset else { throw LabError.noDataset }
+        var configuration = Self.defaults(for: model)
+        let start = try startingAdapter(wanted, model: model, fresh: fresh)
+        if let start { Self.adopt(start, in: &configuration) }
+        var plan = configuration
+        try apply(wanted, to: &plan, model: model)
+        var first = plan
+        if start != nil { (first.rank, first.alpha, first.convolution) = (configuration.rank, configuration.alpha, configuration.convolution) }
+        let made = try Trainer(model: model.diffusion, dataset: dataset, heldOut: heldOut, network: start, configuration: first)
+        plan.seed = made.configuration.seed
+        return (made, start, plan)
+    }
+
+    /// What an adapter is, as the settings that would make it.
+    private static func adopt(_ start: AdapterNetwork, in configuration: inout TrainingConfiguration) {
+        configuration.network = start.networkKind
+        if let size = start.size { (configuration.rank, configuration.alpha) = (size.rank, size.alpha) }
+        if let size = start.kernelSize { configuration.convolution = .init(rank: size.rank, alpha: size.alpha) }
+        if !start.adapters(ofUNet: false).isEmpty { configuration.textEncoderTargets = .all }
+        if start.adapters(ofUNet: true).isEmpty { configuration.unetTargets = .none }
+    }
+
+    /// - Throws: what the settings, their prompts or their folder have against them.
+    private func apply(_ wanted: Settings, to configuration: inout TrainingConfiguration, model: LoadedModel) throws {
         try wanted.apply(to: &configuration)
         try applyPrompts(wanted, to: &configuration, model: model)
         try requireWritable(folder: configuration.outputFolder)
-        try trainer.use(dataset, heldOut: heldOut)
-        let wasDone = trainer.isRunDone
-        let (changes, resized) = try trainer.configure(configuration)
-        // A run asked to be no longer than it already is, is over: what was asked for is then the next one.
-        if !wasDone, trainer.isRunDone { try trainer.configure(configuration) }
-        if history.steps.last != nil {
-            for change in changes where !Self.silent.contains(change.setting) {
-                let text = KohyaNames.words(change)
-                history.changes.append(.init(step: trainer.position.step, text: text))
-                recorder?.note(step: trainer.position.step, kind: "change", text)
-            }
+    }
+
+    private func continueTrainer(_ wanted: Settings) throws -> TrainingStart {
+        guard let trainer else { throw LabError.noRun }
+        let (changes, resized) = try trainer.atomically {
+            let wasDone = trainer.isRunDone
+            let told = try reconfigure(trainer, wanted)
+            // A run asked to be no longer than it already is, is over: what was asked for is then the next one.
+            if !wasDone, trainer.isRunDone { try trainer.configure(trainer.configuration) }
+            return told
         }
+        note(changes)
         return TrainingStart(isFresh: false, changes: changes.filter { !Self.silent.contains($0.setting) }, resized: resized, configuration: trainer.configuration)
     }
 
+    func reconfigure(_ trainer: Trainer, _ wanted: Settings) throws -> (changes: [ConfigurationChange], resized: [ResizeReport]) {
+        let model = try requireModel()
+        guard let dataset else { throw LabError.noDataset }
+        var configuration = trainer.configuration
+        try apply(wanted, to: &configuration, model: model)
+        try trainer.use(dataset, heldOut: heldOut)
+        return try trainer.configure(configuration)
+    }
+
+    /// Changes of a run that has begun, in its history and its record.
+    func note(_ changes: [ConfigurationChange]) {
+        guard let trainer, history.steps.last != nil else { return }
+        for change in changes where !Self.silent.contains(change.setting) {
+            let text = KohyaNames.words(change)
+            history.changes.append(.init(step: trainer.position.step, text: text))
+            recorder?.note(step: trainer.position.step, kind: "change", text)
+        }
+    }
+
     /// Settings whose change moves no number of the run.
-    private static let silent: Set = ["samplePrompts", "stateFile", "sampleEveryEpochs", "saveEveryEpochs", "outputFolder", "outputName", "savePrecision", "epochs", "maximumSteps"]
+    static let silent: Set = ["samplePrompts", "stateFile", "sampleEveryEpochs", "saveEveryEpochs", "outputFolder", "outputName", "savePrecision", "epochs", "maximumSteps"]
 
     /// The adapter to go on from: a file that was named, or one that was loaded.
     private func startingAdapter(_ wanted: Settings, model: LoadedModel, fresh: Bool) throws -> AdapterNetwork? {
@@ -165,25 +194,31 @@ extension Session {
     /// - Parameters:
     ///   - shouldStop: asked between steps.
     ///   - event: told everything, after the session's own history has been brought up to date.
-    ///   - changed: told what a posted setting changed, or why it could not.
+    ///   - changed: told of each post what it changed, or why it was refused: the run goes on as it was then.
     /// - Returns: whether the run is done.
     public func train(
-        shouldStop: @escaping () -> Bool, changed: (Result<[ConfigurationChange], any Error>) -> Void = { _ in }, _ event: (TrainingEvent) -> Void
+        shouldStop: @escaping () -> Bool, changed: (Result<[ConfigurationChange], RefusedSettings>) -> Void = { _ in },
+        _ event: (TrainingEvent) -> Void
     ) throws -> Bool {
         guard let trainer else { throw LabError.noRun }
         if let state = trainer.configuration.stateFile {
             try FileManager.default.createDirectory(atPath: (state as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
         }
         let isToldToStop = { shouldStop() || self.isClosing }
+        publishRunning(trainer.configuration)
+        defer { publishRunning(nil) }
         do {
+            var isAfterPause = false
             while true {
-                let isDone = try trainer.train(shouldStop: { isToldToStop() || self.hasPosted }) { said in
+                let isDone = try trainer.train(afterPause: isAfterPause, shouldStop: { isToldToStop() || self.hasPosted }) { said in
                     self.record(said)
                     if case .stopped = said, !isToldToStop() { return }    // a pause to take settings is nobody's news
                     event(said)
                 }
                 guard !isDone, !isToldToStop(), hasPosted else { return isDone }
-                changed(Result { try prepareTraining(Settings()).changes })
+                for post in takePosted() { changed(Result { () throws(RefusedSettings) in try take(post, trainer) }) }
+                publishRunning(trainer.configuration)
+                isAfterPause = true
             }
         } catch {
             recorder?.fail(error, step: trainer.position.step)

@@ -45,7 +45,10 @@ public final class Session: @unchecked Sendable {
 
     private struct Shared {
         var worker: (work: String, cell: Int)?
-        var posted = Settings()
+        /// Each as it was posted: one is taken whole or not at all.
+        var posted: [Settings] = []
+        /// What the run that is going on is told; nil while none is.
+        var running: TrainingConfiguration?
         var isClosing = false
         var status = StatusReport()
     }
@@ -82,19 +85,31 @@ public final class Session: @unchecked Sendable {
     /// What a cell is at work on, if one is.
     public var work: (work: String, cell: Int)? { shared.withLock { $0.worker } }
 
-    /// Settings for the run that is going on, or for the next one; safe at any time.
-    public func post(_ settings: Settings) { shared.withLock { $0.posted = $0.posted.merging(settings) } }
+    /// Settings for the run that is going on, or for the next one; safe at any time. What is posted in one call is taken together or not at all.
+    public func post(_ settings: Settings) {
+        guard !settings.isEmpty else { return }
+        shared.withLock { $0.posted.append(settings) }
+    }
 
-    /// What was posted since the last call.
-    func takePosted() -> Settings {
+    /// What was posted since the last call, oldest first.
+    func takePosted() -> [Settings] {
         shared.withLock { shared in
-            defer { shared.posted = Settings() }
+            defer { shared.posted = [] }
             return shared.posted
         }
     }
 
+    /// Puts back what was taken and is still to wait, in front of what was posted since.
+    func keepPosted(_ posts: [Settings]) { shared.withLock { $0.posted = posts + $0.posted } }
+
     /// Whether settings wait to be taken.
     var hasPosted: Bool { shared.withLock { !$0.posted.isEmpty } }
+
+    /// What the run that is going on is told, or else the last one; with the settings that wait, for a cell beside it. Safe at any time.
+    var outlook: (configuration: TrainingConfiguration, isRunning: Bool, waiting: [Settings]) {
+        shared.withLock { ($0.running ?? $0.status.configuration ?? TrainingConfiguration(), $0.running != nil, $0.posted) }
+    }
+    func publishRunning(_ configuration: TrainingConfiguration?) { shared.withLock { $0.running = configuration } }
 
     /// The session's state as of the last cell, or of the last step while one trains; safe at any time.
     public var status: StatusReport { shared.withLock { $0.status } }

@@ -16,6 +16,8 @@ public struct StatusReport: Sendable {
     public var firstLoss: Double?, lastLoss: Double?
     public var trainSeconds = 0.0
     public var settings: [String] = []
+    /// What the present trainer is told.
+    var configuration: TrainingConfiguration?
     /// Where the adapter was last written.
     public var lora: String?
     /// File names of the data set's pictures, for completion.
@@ -37,6 +39,7 @@ public struct StatusReport: Sendable {
             (steps, epochs) = (trainer.position.step, trainer.position.epoch)
             keptEpochs = trainer.keptEpochs.map(\.epoch)
             settings = trainer.configuration.differences
+            configuration = trainer.configuration
         }
         (firstLoss, lastLoss) = (session.history.heldOut.first?.loss, session.history.heldOut.last?.loss)
         trainSeconds = session.trainSeconds

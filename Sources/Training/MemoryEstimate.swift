@@ -71,6 +71,9 @@ extension Trainer {
             trainsText: c.effectiveTextEncoderRate > 0)
     }
 
+    /// - Throws: `TrainingError.doesNotFit` when the run would take more than the process has and the system can give.
+    func requireFreeMemory() throws(TrainingError) { try requireMemory(within: SystemMemory.available.map { $0 + SystemMemory.resident }) }
+
     /// - Parameter limit: bytes that the whole process may take; nil leaves it unchecked.
     /// - Throws: `TrainingError.doesNotFit` with what would make the run fit.
     public func requireMemory(within limit: Int?) throws(TrainingError) {

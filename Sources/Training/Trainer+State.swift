@@ -92,6 +92,9 @@ extension Trainer {
         }
     }
 
+    /// Where the state goes from now on; nil for nowhere.
+    public func keepState(in file: String?) { configuration.stateFile = file }
+
     func saveStateIfAsked(_ event: (TrainingEvent) -> Void) throws {
         guard let path = configuration.stateFile else { return }
         try saveState(to: path)

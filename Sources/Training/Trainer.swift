@@ -12,9 +12,9 @@ import TensorCore
 /// run, `configure` starts the next; everything stays loaded. One thread at a time uses a trainer.
 public final class Trainer {
     public let model: DiffusionModel
-    public private(set) var dataset: Dataset
+    public internal(set) var dataset: Dataset
     /// Held-out pictures: never trained on.
-    public private(set) var heldOut: Dataset?
+    public internal(set) var heldOut: Dataset?
     public internal(set) var configuration: TrainingConfiguration
     /// The adapter as it stands; attached to the model while the trainer lives, until it is detached by its owner.
     public internal(set) var network: AdapterNetwork
@@ -95,17 +95,18 @@ public final class Trainer {
 
     /// Trains until the run is done.
     /// - Parameters:
+    ///   - afterPause: goes on from a stop of a moment ago: memory is not asked for again, which others may have taken since.
     ///   - shouldStop: asked between updates; true stops there. Nothing is lost.
     ///   - event: told everything, on this thread.
     /// - Returns: whether the run is done.
     /// - Throws: `TrainingError.notFinite`; what reading pictures, saving and drawing throw. The adapter is then as it was after
     ///   the last whole update.
     @discardableResult
-    public func train(shouldStop: () -> Bool = { false }, _ event: (TrainingEvent) -> Void) throws -> Bool {
+    public func train(afterPause: Bool = false, shouldStop: () -> Bool = { false }, _ event: (TrainingEvent) -> Void) throws -> Bool {
         let clock = ContinuousClock(), start = clock.now
         network.attach()
         model.device.clearFailure()
-        try requireMemory(within: SystemMemory.available.map { $0 + SystemMemory.resident })
+        if !afterPause { try requireFreeMemory() }
         model.unet.recomputedLevels = recomputedLevels
         guard try prepare(shouldStop: shouldStop, event) else { return try stop(since: start, clock, event) }
         event(.started(plan()))
@@ -428,6 +429,11 @@ struct TrainingRandomness: Sendable, Equatable {
 extension AdamW {
     init(_ settings: AdamWSettings) {
         self.init(beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon, weightDecay: settings.weightDecay)
+    }
+
+    /// Other settings from here on; what was averaged stays.
+    mutating func take(_ settings: AdamWSettings) {
+        (beta1, beta2, epsilon, weightDecay) = (settings.beta1, settings.beta2, settings.epsilon, settings.weightDecay)
     }
 }
 

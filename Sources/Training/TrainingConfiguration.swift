@@ -195,12 +195,12 @@ extension TrainingConfiguration {
         try specification.validate()
         try check("tokenRows", tokenRows, in: 1...3)
         try checkSchedule()
-        try check("maximumGradientNorm", Double(maximumGradientNorm), in: 0...1e6)
-        try check("noiseOffset", Double(noiseOffset), in: 0...1)
-        try check("inputPerturbation", Double(inputPerturbation), in: 0...1)
-        try check("priorLossWeight", Double(priorLossWeight), in: 0...100)
-        if let gamma = objective.minSNRGamma { try check("minSNRGamma", Double(gamma), in: 0.01...1000) }
-        try check("huberThreshold", Double(objective.huberThreshold), in: 1e-4...100)
+        try check("maximumGradientNorm", maximumGradientNorm, in: 0...1e6)
+        try check("noiseOffset", noiseOffset, in: 0...1)
+        try check("inputPerturbation", inputPerturbation, in: 0...1)
+        try check("priorLossWeight", priorLossWeight, in: 0...100)
+        if let gamma = objective.minSNRGamma { try check("minSNRGamma", gamma, in: 0.01...1000) }
+        try check("huberThreshold", objective.huberThreshold, in: 1e-4...100)
         try captions.validate()
         if let clipSkip { try check("clipSkip", clipSkip, in: 1...32) }
         for (name, value) in [("saveEveryEpochs", saveEveryEpochs), ("sampleEveryEpochs", sampleEveryEpochs), ("evaluateEveryEpochs", evaluateEveryEpochs)] {

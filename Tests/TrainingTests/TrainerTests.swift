@@ -219,6 +219,28 @@ import Testing
         #expect(trainer.bits == before.0 && trainer.configuration == before.1 && trainer.position == before.2)
     }
 
+    @Test("a change that is refused midway, after the rank has changed, leaves no trace in what follows", arguments: [true, false])
+    func refusedMidway(isTrial: Bool) throws {
+        let studio = try TinyStudio(), whole = try studio.trainer(), disturbed = try studio.trainer()
+        let expected = try whole.run().steps.map(\.loss)
+        var losses = try disturbed.run(stoppingAfter: 3).steps.map(\.loss)
+        let taken = TinyStudio.configuration {
+            $0.rank = 8
+            $0.textEncoderTargets = .all
+            $0.adamW.beta1 = 0.5
+        }
+        if isTrial {
+            try disturbed.onTrial { _ = try disturbed.configure(taken) }
+        } else {
+            var refused = taken
+            refused.memoryLimit = 1 << 20
+            #expect { try disturbed.configure(refused) } throws: { error in if case TrainingError.doesNotFit = error { true } else { false } }
+        }
+        losses += try disturbed.run().steps.map(\.loss)
+        #expect(losses == expected)
+        #expect(disturbed.bits == whole.bits)
+    }
+
     @Test("a number that is not finite stops the run before the adapter takes harm") func notFinite() throws {
         let studio = try TinyStudio(), trainer = try studio.trainer { $0.stateFile = studio.file("state.safetensors") }
         try trainer.run(stoppingAfter: 3)

@@ -18,6 +18,7 @@ struct SetMagic: Magic {
             guard !settings.isEmpty else {
                 throw LabError.invalid("%set needs key=value", wayOut: "For example %set lr=5e-5; %help train lists the names.")
             }
+            try session.requireSensible(settings)
             session.post(settings)
             let lines = settings.lines(KohyaNames.all).joined(separator: ", ")
             cell.say(session.work?.work == "train" ? "\(lines): from the next step on." : "\(lines): with the next %train.")

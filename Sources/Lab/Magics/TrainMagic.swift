@@ -43,11 +43,18 @@ struct TrainMagic: Magic {
         if !isDone { try cell.checkInterrupted() }
     }
 
-    private func tell(_ result: Result<[Training.ConfigurationChange], any Error>, in cell: CellContext) {
+    private func tell(_ result: Result<[Training.ConfigurationChange], RefusedSettings>, in cell: CellContext) {
         switch result {
         case .success(let changes): if !changes.isEmpty { cell.say("Changed: \(Self.words(changes)).") }
-        case .failure(let error): cell.writeError("The change was not taken: \(error)\n")
+        case .failure(let refused): cell.writeError(Self.words(refused) + "\n")
         }
+    }
+
+    /// What was dropped, why, and what could be done.
+    private static func words(_ refused: RefusedSettings) -> String {
+        let reason = explanation(of: refused.reason) as? MagicError
+        let what = "Not taken\(refused.blame): \(refused.dropped.joined(separator: ", ")). Reason: \(reason?.message ?? "\(refused.reason)")."
+        return [what, reason?.hint, "The run goes on as it was."].compactMap(\.self).joined(separator: " ")
     }
 
     private static func words(_ changes: [ConfigurationChange]) -> String {
