@@ -34,7 +34,7 @@ public struct AdapterFile: Sendable {
     public init(path: String) throws(AdapterError) {
         let file: SafetensorsFile
         do throws(CheckpointError) {
-            file = try SafetensorsFile(path: path)
+            file = try SafetensorsFile(path: path, copiesTensors: true)
         } catch {
             throw .checkpoint(error)
         }
@@ -48,6 +48,7 @@ public struct AdapterFile: Sendable {
             location = file.location
             metadata = file.metadata
             modules = try Self.read(file, prefix)
+            try file.requireUnchanged()
         } catch let error as AdapterError {
             throw error
         } catch let error as CheckpointError {

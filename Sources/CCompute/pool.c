@@ -117,11 +117,13 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/// Starts workers until `count` threads, the caller included, can share a job. Signals stay with the threads the program knows.
+/// Starts workers until `count` threads, the caller included, can share a job. Signals stay with the threads the program knows, but for
+/// faults of a worker's own: a mapped file that is cut must not end the process (CMemory), which a fault that is blocked does.
 static void start_workers(int count) {
     if (started + 1 >= count) return;
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);

@@ -9,6 +9,8 @@ public enum CheckpointError: Error, Equatable, Sendable {
     case notSafetensors(file: String, found: String, wayOut: String)
     /// Sizes in bytes.
     case truncated(file: String, expected: UInt64, found: UInt64)
+    /// A file that is in use is no longer what it was when it was opened; `how` says what has changed ("it has been written to").
+    case changed(file: String, how: String)
     case malformedHeader(file: String, offset: Int, reason: String)
     case malformedIndex(file: String, reason: String)
     /// A PyTorch checkpoint's zip archive.
@@ -41,6 +43,7 @@ extension CheckpointError: CustomStringConvertible {
         case .notSafetensors(let file, let found, _): "\(file) is not a safetensors file, it is \(found)"
         case .truncated(let file, let expected, let found):
             "\(file) is cut short: its header asks for \(expected) bytes, the file has \(found)"
+        case .changed(let file, let how): "\(file) has changed since it was loaded: \(how)"
         case .malformedHeader(let file, let offset, let reason):
             "the safetensors header of \(file) is broken at byte \(offset): \(reason)"
         case .malformedIndex(let file, let reason): "the index \(file) is broken: \(reason)"
@@ -75,6 +78,7 @@ extension CheckpointError: CustomStringConvertible {
         case .unreadable: "Check the path and the permissions of the file."
         case .notSafetensors(_, _, let wayOut), .cannotWrite(_, _, let wayOut): wayOut
         case .truncated: "The download or copy stopped early: fetch the file again and compare its size."
+        case .changed: "Wait until nothing writes to it any more, then load it again."
         case .forbiddenPickle: "Get the .safetensors release of the same model, or have the file's author save its state_dict alone."
         case .malformedHeader, .malformedIndex, .malformedArchive, .malformedPickle, .duplicateKey, .invalidEntry:
             "The file is damaged or was written by a faulty program: fetch it again or save it anew."

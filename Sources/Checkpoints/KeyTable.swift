@@ -77,6 +77,8 @@ public final class RenamedWeights: WeightFile {
         (self.file, self.entries, self.origins, location, self.unknown) = (file, entries, origins, file.location, unknown.sorted())
     }
 
+    public var files: [MappedFile] { file.files }
+
     /// The stored key behind a name.
     public func original(of name: String) -> String? { origins[name]?.key }
 

@@ -8,14 +8,19 @@ public final class SafetensorsFile: WeightFile {
     private let file: MappedFile
     private let header: [String: SafetensorsHeader.Entry]
     private let dataOffset: Int
+    private let copiesTensors: Bool
 
+    /// - Parameter copiesTensors: makes every tensor a copy of its own, which later changes of the file do not reach: for adapters, states
+    ///   and what else is small. Large float tensors otherwise stay in the mapped file.
     /// - Throws: `CheckpointError` for a file that cannot be read, is something else, is cut short, or whose header is not sound.
-    public init(path: String) throws(CheckpointError) {
+    public init(path: String, copiesTensors: Bool = false) throws(CheckpointError) {
         let file = try MappedFile(path: path)
         let header = try file.withBytes { (bytes) throws(CheckpointError) in try SafetensorsHeader(bytes, file: path) }
         (self.location, self.file, self.metadata) = (path, file, header.metadata)
-        (self.header, self.dataOffset) = (header.entries, header.dataOffset)
+        (self.header, self.dataOffset, self.copiesTensors) = (header.entries, header.dataOffset, copiesTensors)
     }
+
+    public var files: [MappedFile] { [file] }
 
     public var entries: [String: StoredEntry] { header.mapValues { StoredEntry(dtype: $0.type, shape: $0.shape) } }
     public var keys: [String] { header.keys.sorted() }
@@ -37,7 +42,7 @@ public final class SafetensorsFile: WeightFile {
             (begin, end) = (begin + rows.lowerBound * row, begin + rows.upperBound * row)
             shape[0] = rows.count
         }
-        return try file.tensor(key, at: begin..<end, type: found.type, shape: shape)
+        return try file.tensor(key, at: begin..<end, type: found.type, shape: shape, isCopied: copiesTensors)
     }
 
     /// The values of an integer or Boolean tensor, row-major: step counters, alphas that were saved as integers …

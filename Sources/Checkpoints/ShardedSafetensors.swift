@@ -27,6 +27,7 @@ public final class ShardedSafetensors: WeightFile {
         shards = opened.sorted { $0.key < $1.key }.map(\.value)
     }
 
+    public var files: [MappedFile] { shards.flatMap(\.files) }
     public var keys: [String] { shardOfKey.keys.sorted() }
     public func contains(_ key: String) -> Bool { shardOfKey[key] != nil }
 

@@ -27,6 +27,8 @@ public final class TorchFile: WeightFile {
         }
     }
 
+    public var files: [MappedFile] { [file] }
+
     /// - Throws: `CheckpointError` for a file that is cut short, not sound, or asks for anything but tensors.
     public init(path: String) throws(CheckpointError) {
         let file = try MappedFile(path: path)

@@ -4,6 +4,8 @@ import TensorCore
 public protocol WeightSource: AnyObject, Sendable {
     /// What to call the source in messages: a path, or a description.
     var location: String { get }
+    /// The files in which its tensors may still lie.
+    var files: [MappedFile] { get }
     /// The names of all tensors, sorted.
     var keys: [String] { get }
     func contains(_ key: String) -> Bool
@@ -32,6 +34,14 @@ public protocol WeightFile: WeightSource {
     ///
     /// Float32, float16 and bfloat16 of some size stay in the mapped file, so that a model takes no more memory than its file.
     func tensor(_ key: String, rows: Range<Int>?) throws(CheckpointError) -> Tensor
+}
+
+extension WeightSource {
+    /// Requires that no file of the source has changed since it was opened.
+    /// - Throws: `CheckpointError.changed`.
+    public func requireUnchanged() throws(CheckpointError) {
+        for file in files { try file.requireUnchanged() }
+    }
 }
 
 extension WeightFile {

@@ -39,7 +39,7 @@ struct LatentStore: Sendable {
         guard FileManager.default.fileExists(atPath: path) else {
             throw ForgeError.missing(stage: "the denoiser", needs: "cached latents", command: "loralab forge train autoencoder")
         }
-        let file = try SafetensorsFile(path: path)
+        let file = try SafetensorsFile(path: path, copiesTensors: true)
         guard let shape = file.entries["latents"]?.shape, let scale = file.metadata["scaling_factor"].flatMap(Float.init) else {
             throw ForgeError.unreadable(path: path, reason: "it holds no latents with their scaling factor")
         }

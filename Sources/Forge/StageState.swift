@@ -69,7 +69,7 @@ struct StageState {
     }
 
     private mutating func read(_ path: String) throws {
-        let file = try SafetensorsFile(path: path)
+        let file = try SafetensorsFile(path: path, copiesTensors: true)
         guard let step = file.metadata["step"].flatMap(Int.init) else {
             throw ForgeError.unreadable(path: path, reason: "it does not say at which step it was written")
         }

@@ -23,6 +23,7 @@ extension Session {
             for (index, item) in items.enumerated() {
                 var text = captioner.caption(pictures: [try Picture.load(path: item.path)], options: options, isCancelled: shouldStop).first ?? ""
                 if shouldStop() { try progress(index, items.count) }
+                try captioner.requireUnchanged()
                 if path == nil { text = text.replacing(" - ", with: "-") }      // the embedded captioner's pieces of "three-quarter"
                 captions[item.path] = [prefix, text, postfix].compactMap { $0 }.filter { !$0.isEmpty }.joined(separator: " ")
                 try progress(index + 1, items.count)
@@ -35,11 +36,13 @@ extension Session {
         return (items.map(\.path), dataset.pictures.count - items.count)
     }
 
-    /// The captioner of a folder, which stays loaded; without one the base model's own, else the embedded one.
+    /// The captioner of a folder, which stays loaded; without one the base model's own, else the embedded one. It is read again when its
+    /// files have changed: nothing else depends on it.
     private func captioner(at path: String?) throws -> CaptionModel {
-        if path == nil, let own = try requireModel().captioner { return .blip(own) }
-        let folder = try path ?? EmbeddedModel.folder() + "/captioner"
-        if let captioner, captioner.location == folder { return captioner }
+        let own = path == nil ? try requireModel().captioner : nil
+        let folder = try path ?? own?.location ?? EmbeddedModel.folder() + "/captioner"
+        let present = [own.map(CaptionModel.blip), captioner].compactMap { $0 }
+        if let fitting = present.first(where: { $0.location == folder && $0.isUnchanged }) { return fitting }
         let loaded = try CaptionModel.load(folder: folder)
         captioner = loaded
         return loaded

@@ -150,11 +150,17 @@ public final class Session: @unchecked Sendable {
         return (loaded, droppedAdapter)
     }
 
-    /// The model, the embedded one if none was loaded.
+    /// The model, the embedded one if none was loaded, whose files are still those that were loaded.
+    ///
+    /// - Throws: `ModelFileError.changed`; what `loadModel` throws.
     func requireModel() throws -> LoadedModel {
-        if let model { return model }
-        return try loadModel().model
+        let model = try presentModel()
+        try model.diffusion.requireUnchanged()
+        return model
     }
+
+    /// The model, the embedded one if none was loaded, for what asks nothing of its weights.
+    private func presentModel() throws -> LoadedModel { try model ?? loadModel().model }
 
     /// The adapter that draws and is saved: the one in training, else the one that was loaded.
     public var network: AdapterNetwork? { trainer?.network ?? loadedAdapter }
@@ -178,7 +184,7 @@ public final class Session: @unchecked Sendable {
     /// - Throws: `DatasetError` for the pictures or the held-out ones; the session keeps what it had.
     @discardableResult
     public func readDataset(_ request: DatasetRequest, progress: (Int, Int) throws -> Void = { _, _ in }) throws -> Dataset {
-        let model = try requireModel()
+        let model = try presentModel()
         let options = request.options(nativeSide: model.nativeSide, multiple: model.diffusion.latentScale)
         let read = try request.sources.map { try Dataset($0, options: options, progress: progress) } ?? Dataset(request.path, options: options, progress: progress)
         let held = try request.heldOut.map { path in

@@ -27,6 +27,7 @@ public final class FreshWeights: InitializingSource {
     /// Nothing is stored, so optional weights are absent unless the configuration asks for them.
     public func contains(_ key: String) -> Bool { false }
     public var keys: [String] { [] }
+    public var files: [MappedFile] { [] }
     public var location: String { "initial values of seed \(seed)" }
 
     /// Weights without a stated distribution: PyTorch's fan-in rule for matrices and kernels, zeros for vectors.

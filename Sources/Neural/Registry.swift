@@ -16,6 +16,8 @@ public final class Registry: @unchecked Sendable {
     public private(set) var adaptable: [(path: String, layer: any AdaptableLayer)] = []
     /// Normalisation layers, which take adapters of their own.
     public private(set) var norms: [NormSlot] = []
+    /// The files that the parameters were read from.
+    public private(set) var files: [MappedFile] = []
     private var keysRead: Set<String> = []
 
     public init() {}
@@ -38,6 +40,12 @@ public final class Registry: @unchecked Sendable {
             entry.parameter.move(to: device)
             source.releasePages()
         }
+    }
+
+    /// Requires that the files are still those that the parameters were read from; the numbers of a large parameter stay in its file.
+    /// - Throws: `CheckpointError.changed`.
+    public func requireUnchanged() throws(CheckpointError) {
+        for file in files { try file.requireUnchanged() }
     }
 
     /// Makes every parameter trainable (widened to float32 first) or frozen.
@@ -64,6 +72,7 @@ public final class Registry: @unchecked Sendable {
         try SafetensorsWriter.write(tensors(), metadata: metadata, to: path, dtype: dtype)
     }
 
+    func add(_ more: [MappedFile]) { files += more }
     func add(_ entry: Entry) { parameters.append(entry) }
     func add(_ layer: any AdaptableLayer, at path: String) { adaptable.append((path, layer)) }
     func add(_ norm: NormSlot) { norms.append(norm) }

@@ -16,6 +16,7 @@ public struct Weights {
     ///   Vectors (biases, scales) and lone position tables of three axes are always float32: they are small, and sums want them so.
     public init(_ source: any WeightSource, registry: Registry = Registry(), precision: DType? = nil) {
         self.init(source, registry, path: "", storedPath: "", precision)
+        registry.add(source.files)
     }
 
     private init(_ source: any WeightSource, _ registry: Registry, path: String, storedPath: String, _ precision: DType?) {

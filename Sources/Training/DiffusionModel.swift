@@ -48,6 +48,10 @@ public struct DiffusionModel: Sendable {
         for registry in texts + [unet.registry, autoencoder.registry] { registry.move(to: device) }
     }
 
+    /// Requires that the model's files are still those that were loaded.
+    /// - Throws: `ModelFileError.changed`.
+    public func requireUnchanged() throws(ModelFileError) { try base.requireUnchanged() }
+
     /// Where adapters go.
     public var adaptable: AdaptableModel {
         AdaptableModel(unet: unet.registry, textEncoder: textEncoder.registry, textEncoder2: base.secondText?.encoder.registry)

@@ -75,7 +75,7 @@ public struct ImageGenerator {
     ///   - clipSkip: n reads the text encoder's n-th layer from the end; SDXL has no choice.
     ///   - progress: called after each evaluation; what it throws (an interrupt) ends the drawing.
     /// - Returns: one picture for each prompt, in their order. The adapter counts as it is attached.
-    /// - Throws: `GenerationError`, `DiffusionError`, or what `progress` throws.
+    /// - Throws: `GenerationError`, `DiffusionError`, `ModelFileError.changed`, or what `progress` throws.
     public func generate(
         _ prompts: [SamplePrompt], clipSkip: Int? = nil, progress: (GenerationProgress) throws -> Void = { _ in }
     ) throws -> [GeneratedImage] {
@@ -117,6 +117,7 @@ public struct ImageGenerator {
             let rows = input.shape[0]
             let output = model.predict(
                 input, timesteps: Array(repeating: timestep, count: rows), text: text, sizes: Array(repeating: size, count: rows), cache: cache)
+            try model.requireUnchanged()
             try step()
             guard isGuided else { return output }
             let parts = output.split(axis: 0, sizes: [count, count])
@@ -152,6 +153,7 @@ public struct ImageGenerator {
             let scaled = (latents * (1 / model.scalingFactor)).converted(to: latents.device.activationType)
             return model.autoencoder.decode(scaled, tileSide: decodingTile(latents.shape)).converted(to: .float32)
         }
+        try model.requireUnchanged()
         return try decoded.withUnsafeFloats { values in
             do throws(DeviceFailure) { try decoded.device.checkFailure() } catch { throw GenerationError.deviceFailed(error) }
             guard values.allSatisfy(\.isFinite) else { throw GenerationError.notFinite(prompt: prompt.text) }

@@ -22,6 +22,7 @@ extension Trainer {
             total += withoutGradients { Double(loss(of: latent, item, timesteps: timesteps, seed: Self.evaluationSeed + UInt64(index))) }
             try progress(index + 1, heldOut.items.count)
         }
+        try model.requireUnchanged()
         let mean = Float(total / Double(heldOut.items.count))
         guard mean.isFinite else { throw TrainingError.notFinite(what: "the held-out loss", step: position.step) }
         return mean

@@ -52,7 +52,7 @@ extension Trainer {
     public convenience init(
         resuming path: String, model: DiffusionModel, dataset: Dataset, heldOut: Dataset? = nil, change: (inout TrainingConfiguration) -> Void = { _ in }
     ) throws {
-        let file = try SafetensorsFile(path: path)
+        let file = try SafetensorsFile(path: path, copiesTensors: true)
         guard file.metadata["format"] == Self.stateFormat, let json = file.metadata["state"] else {
             throw TrainingError.invalidState(file: path, reason: "it is a safetensors file of another kind")
         }
@@ -68,6 +68,7 @@ extension Trainer {
             AdapterFile(file, prefix: Self.adapterPrefix), model: model.adaptable, trainable: true, as: saved.configuration.network)
         try self.init(model: model, dataset: dataset, heldOut: heldOut, network: network, configuration: saved.configuration)
         try restore(saved, file)
+        try file.requireUnchanged()
     }
 
     private func restore(_ saved: SavedState, _ file: SafetensorsFile) throws {

@@ -99,10 +99,23 @@ public final class Trainer {
     ///   - shouldStop: asked between updates; true stops there. Nothing is lost.
     ///   - event: told everything, on this thread.
     /// - Returns: whether the run is done.
-    /// - Throws: `TrainingError.notFinite`; what reading pictures, saving and drawing throw. The adapter is then as it was after
-    ///   the last whole update.
+    /// - Throws: `TrainingError.notFinite`; `ModelFileError.changed` when the model's files are not those that were loaded, its state having
+    ///   been saved; what reading pictures, saving and drawing throw. The adapter is then as it was after the last whole update.
     @discardableResult
     public func train(afterPause: Bool = false, shouldStop: () -> Bool = { false }, _ event: (TrainingEvent) -> Void) throws -> Bool {
+        do {
+            return try trainToEnd(afterPause: afterPause, shouldStop: shouldStop, event)
+        } catch {
+            do throws(ModelFileError) { try model.requireUnchanged() } catch let change {
+                try? saveStateIfAsked(event)    // to go on from when the model has been loaded again; the change is the news
+                throw change                    // also where it led to other errors
+            }
+            throw error
+        }
+    }
+
+    private func trainToEnd(afterPause: Bool, shouldStop: () -> Bool, _ event: (TrainingEvent) -> Void) throws -> Bool {
+        try model.requireUnchanged()
         let clock = ContinuousClock(), start = clock.now
         network.attach()
         model.device.clearFailure()
@@ -160,7 +173,7 @@ public final class Trainer {
 
     /// One update of the adapter: Ho et al. 2020 (arXiv:2006.11239), algorithm 1, over `accumulation` batches.
     private func update() throws -> StepReport {
-        let clock = ContinuousClock(), start = clock.now
+        let clock = ContinuousClock(), start = clock.now, drawn = randomness
         network.drawBlocks(&randomness.noise)
         defer { network.applyAllBlocks() }
         let parts = batches[position.batch..<min(position.batch + configuration.accumulation, batches.count)]
@@ -174,6 +187,7 @@ public final class Trainer {
         let means = sum.compactMap { $0 }.map { parts.count > 1 ? $0 * (1 / Float(parts.count)) : $0 }
         sum = []                                                                  // so that clipping works in place
         let (gradients, size) = clipped(means, maximumNorm: configuration.maximumGradientNorm)
+        try requireModelUnchanged(elseRestoring: drawn)
         let (loss, norm) = try read(losses, norm: size)
         let total = totalSteps
         let multiplier = configuration.learningRateSchedule(totalSteps: total).multiplier(at: position.stepInRun)
@@ -193,6 +207,14 @@ public final class Trainer {
         guard loss.isFinite else { throw TrainingError.notFinite(what: "the loss", step: position.step + 1) }
         guard norm.isFinite else { throw TrainingError.notFinite(what: "the gradient", step: position.step + 1) }
         return (loss, norm)
+    }
+
+    /// A step that was computed with wrong weights has not been: it is not applied, and its random numbers are drawn again.
+    private func requireModelUnchanged(elseRestoring drawn: TrainingRandomness) throws(ModelFileError) {
+        do throws(ModelFileError) { try model.requireUnchanged() } catch {
+            randomness = drawn
+            throw error
+        }
     }
 
     /// Loss `[]` of one batch and its gradients; nil for parameters that it does not depend on.

@@ -81,6 +81,19 @@ private let modelTolerance = 5e-5
         expectClose(try model.output(), try Self.expected(name), relative: modelTolerance, name)
     }
 
+    @Test("an adapter is its own copy: what becomes of its file does not reach it") func ownCopy() throws {
+        let model = try TinyModel(), folder = try TemporaryFolder(), path = folder.file("large.safetensors")
+        let rank = 2048         // large enough that a model's tensor would stay in its file
+        let pair = [("\(name).lora_down.weight", Tensor.ones([rank, 16])), ("\(name).lora_up.weight", Tensor.ones([16, rank]) * 0.5)]
+        try SafetensorsWriter.write(pair.map { (name: $0.0, tensor: $0.1) }, to: path)
+        let network = try AdapterNetwork(AdapterFile(path: path), model: model.adaptable), former = network.parameters.map(\.value.array)
+        let file = FileHandle(forUpdatingAtPath: path)!
+        try file.write(contentsOf: Data(repeating: 0x3E, count: try Data(contentsOf: URL(fileURLWithPath: path)).count))
+        #expect(network.parameters.map(\.value.array) == former)
+        try file.truncate(atOffset: 10)
+        #expect(network.parameters.map(\.value.array) == former)
+    }
+
     @Test("a frozen network's output follows its values when they are restored") func restoring() throws {
         let model = try TinyModel(), network = try model.adapter("lokr")
         network.attach()

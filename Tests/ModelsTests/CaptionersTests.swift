@@ -46,7 +46,7 @@ enum CaptionerFixture {
 /// Reads the formula's weights, those of the scale before the output layer doubled, as the fixture does.
 private final class SharperWords: WeightSource {
     private let plain = FormulaWeights()
-    let location = "weights by formula", keys: [String] = []
+    let location = "weights by formula", keys: [String] = [], files: [MappedFile] = []
     func contains(_ key: String) -> Bool { true }
     func tensor(_ key: String, shape: [Int]) throws(CheckpointError) -> Tensor {
         try plain.tensor(key, shape: shape) * (key.contains("transform.LayerNorm.weight") ? 2 : 1)

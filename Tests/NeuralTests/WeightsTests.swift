@@ -7,7 +7,7 @@ import Testing
 @Suite struct WeightsTests {
     /// Tensors in memory as a source.
     final class Stored: WeightSource {
-        let location = "stored"
+        let location = "stored", files: [MappedFile] = []
         let tensors: [String: Tensor]
         init(_ tensors: [String: Tensor]) { self.tensors = tensors }
         var keys: [String] { tensors.keys.sorted() }

@@ -6,7 +6,7 @@ import TensorCore
 /// Weights by formula, as `Tests/Fixtures/formula.py` makes them.
 public final class FormulaWeights: WeightSource {
     public let location = "weights by formula"
-    public let keys: [String] = []
+    public let keys: [String] = [], files: [MappedFile] = []
     public init() {}
     public func contains(_ key: String) -> Bool { true }
 

@@ -1,4 +1,5 @@
 import Adapters
+import Checkpoints
 import Datasets
 import Diffusion
 import Foundation
@@ -38,7 +39,9 @@ final class TinyStudio {
     }
 
     /// Two levels everywhere: 2 pixels to a latent cell, sides in multiples of 4.
-    static func makeModel(prediction: PredictionType = .epsilon) throws -> DiffusionModel {
+    ///
+    /// - Parameter folder: where the denoiser's weights are written to and read from again; nil keeps them in memory.
+    static func makeModel(prediction: PredictionType = .epsilon, denoiserIn folder: String? = nil) throws -> DiffusionModel {
         var unet = UNet.Configuration()
         unet.blockOutChannels = [8, 16]
         unet.downBlockTypes = ["CrossAttnDownBlock2D", "DownBlock2D"]
@@ -64,9 +67,17 @@ final class TinyStudio {
         autoencoder.scalingFactor = 0.9
         let base = BaseModel(
             location: "tiny", text: .init(tokenizer: try tokenizer(), encoder: try CLIPTextEncoder(configuration: text, weights: Weights(FreshWeights(seed: 2)))),
-            unet: try UNet(configuration: unet, weights: Weights(FreshWeights(seed: 1))),
+            unet: try UNet(configuration: unet, weights: Weights(denoiserWeights(unet, in: folder))),
             autoencoder: try AutoencoderKL(configuration: autoencoder, weights: Weights(FreshWeights(seed: 3))), schedulerConfiguration: Data("{}".utf8))
         return DiffusionModel(base, schedule: NoiseSchedule(SchedulerConfiguration(predictionType: prediction)), name: "tiny")
+    }
+
+    private static func denoiserWeights(_ configuration: UNet.Configuration, in folder: String?) throws -> any WeightSource {
+        let fresh = FreshWeights(seed: 1)
+        guard let folder else { return fresh }
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try UNet(configuration: configuration, weights: Weights(fresh)).registry.write(to: folder + "/unet.safetensors")
+        return try SafetensorsFile(path: folder + "/unet.safetensors")
     }
 
     /// Letters and a few joined words; eight ids in all.

@@ -56,6 +56,7 @@ public final class BLIPCaptioner: Sendable {
         let model = try BLIP(
             configuration: ConfigurationFile.read(BLIP.Configuration.self, folder + "/config.json"),
             weights: Weights(WeightFolder.open(folder), precision: precision))
+        try model.registry.requireUnchanged()       // as the numbers that were copied meanwhile
         let tokenizer = try BERTTokenizer(folder: folder, added: ["[DEC]", "[ENC]"])
         return BLIPCaptioner(model: model, tokenizer: tokenizer, preprocessor: try Preprocessor.read(folder: folder), location: folder)
     }

@@ -74,6 +74,16 @@ public final class BaseModel: Sendable {
         return parts.map { Size(name: $0, parameters: $1.parameterCount, bytes: $1.byteCount) }
     }
 
+    /// Requires that the files are still those that were loaded: to be asked before the model is used, and before what it made is. Some
+    /// microseconds.
+    ///
+    /// - Throws: `ModelFileError.changed`, from the first time on that a change was found.
+    public func requireUnchanged() throws(ModelFileError) {
+        for registry in [textEncoder.registry, secondText?.encoder.registry, unet.registry, autoencoder.registry].compactMap({ $0 }) {
+            try registry.requireUnchanged(wayOut: "Save an adapter that is to be kept, then load the model again: %model \(spelled(location))")
+        }
+    }
+
     // MARK: Text
 
     /// Text states of prompts that are used together, and for SDXL their pooled vectors.
@@ -106,6 +116,9 @@ public final class BaseModel: Sendable {
     /// The layer of both encoders that SDXL's UNet attends to.
     static let layerFromEndXL = 2
 }
+
+/// A path as a cell takes it: in quotes where it holds blanks.
+private func spelled(_ path: String) -> String { path.contains(where: \.isWhitespace) ? "\"\(path)\"" : path }
 
 /// How a model's tokenizers read text.
 public enum PromptReading: Sendable, Equatable {

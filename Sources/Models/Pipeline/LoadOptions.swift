@@ -36,12 +36,14 @@ extension BaseModel {
     ///
     /// - Throws: `ModelFileError`, `ConfigurationError`, `CheckpointError`, `TokenizerError`, each naming its file.
     public static func load(path: String, options: LoadOptions = LoadOptions()) throws -> BaseModel {
-        isFolder(path) ? try load(folder: path, options) : try load(file: path, options)
+        let model = isFolder(path) ? try load(folder: path, options) : try load(file: path, options)
+        try model.requireUnchanged()        // as the numbers that were copied meanwhile
+        return model
     }
 
     /// Reads a folder of diffusers' layout.
     public static func load(folder: String, precision: DType? = nil, vae: String? = nil) throws -> BaseModel {
-        try load(folder: folder, LoadOptions(precision: precision, vae: vae))
+        try load(path: folder, options: LoadOptions(precision: precision, vae: vae))
     }
 }
 
@@ -66,6 +68,7 @@ final class LoadingProgress: @unchecked Sendable {
 /// Weights that tell how many bytes have been read of them.
 private final class WatchedWeights: WeightFile {
     var location: String { file.location }
+    var files: [MappedFile] { file.files }
     let entries: [String: StoredEntry]
     private let file: any WeightFile
     private let read: @Sendable (Int) -> Void

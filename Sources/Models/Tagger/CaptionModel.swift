@@ -50,6 +50,15 @@ public enum CaptionModel: Sendable {
         }
     }
 
+    /// Whether its files are still those that were loaded.
+    public var isUnchanged: Bool { (try? requireUnchanged()) != nil }
+
+    /// Requires that its files are still those that were loaded.
+    /// - Throws: `ModelFileError.changed`.
+    public func requireUnchanged() throws(ModelFileError) {
+        try registry.requireUnchanged(wayOut: "Run the cell again: the captioner is then read anew.")
+    }
+
     /// One caption for each picture.
     public func caption(pictures: [Pixels], options: Options = Options(), isCancelled: () -> Bool = { false }) -> [String] {
         switch self {

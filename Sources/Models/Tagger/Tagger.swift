@@ -37,10 +37,12 @@ public final class Tagger: Sendable {
 
     /// Reads a folder: `config.json`, `model.safetensors`, `selected_tags.csv`.
     public static func load(folder: String, precision: DType? = nil) throws -> Tagger {
-        try Tagger(
+        let tagger = try Tagger(
             configuration: ConfigurationFile.read(Configuration.self, folder + "/config.json"),
             table: TagTable(path: folder + "/selected_tags.csv"),
             weights: Weights(WeightFolder.open(folder), precision: precision), location: folder)
+        try tagger.registry.requireUnchanged()      // as the numbers that were copied meanwhile
+        return tagger
     }
 
     /// Pixels along a side of the pictures that the network sees.

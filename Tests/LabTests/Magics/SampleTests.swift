@@ -28,6 +28,24 @@ struct SampleTests {
         #expect(file.text.contains { $0.key == "Adapter" && $0.value == "none" })
     }
 
+    @Test("a model whose file has changed is not used: the file is named, with the way out, and nothing else changes")
+    func changedModel() throws {
+        let cells = try Cells(loadingModel: false), model = cells.folder + "/my model", file = model + "/unet/diffusion_pytorch_model.safetensors"
+        try FileManager.default.copyItem(atPath: TinyModelFolder.path, toPath: model)
+        try cells.run("model '\(model)'")
+        let first = try #require(try cells.run("sample a red cube --d 7 --s 2").pictures.last)
+        let whole = try Data(contentsOf: URL(fileURLWithPath: file)), handle = FileHandle(forUpdatingAtPath: file)!
+        try handle.write(contentsOf: whole)                 // the same bytes once more: a download into the same name begins so
+        try cells.run("dataset \(try cells.makeDataset())")
+        for line in ["sample a red cube --d 7 --s 2", "train --steps 1", "caption --overwrite"] {
+            let error = try #require(cells.failure(line), "\(line)")
+            #expect(error.message.contains(file) && error.hint?.contains("%model \"\(model)\"") == true, "\(line): \(error)")
+        }
+        #expect(cells.session.model?.location == model && cells.session.trainer == nil)
+        try cells.run("model '\(model)'")
+        #expect(try cells.run("sample a red cube --d 7 --s 2").pictures.last == first)
+    }
+
     @Test("same seed, same picture; another seed, another")
     func seeds() throws {
         let cells = try Cells()
