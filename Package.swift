@@ -86,7 +86,7 @@ let package = Package(
         .target(name: "EmulatedCUDA", dependencies: ["CCUDA"], path: "Tests/EmulatedCUDA"),    // NVIDIA's libraries by plain loops
         test("CCUDA", "EmulatedCUDA", "CCompute"),
         .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints", "Neural"], path: "Tests/TestSupport"),
-        test("CCompute"), test("TensorCore", "CCompute"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
+        test("CCompute"), test("TensorCore"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
         test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints", "TensorCore", "Imaging"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),
         test("Datasets", "Imaging", "TensorCore"), test("Training", "Models", "Datasets", "Imaging", "Adapters", "Diffusion", "Neural", "Checkpoints"), test("TOML"),
         test("Records"), test("JupyterWire"),

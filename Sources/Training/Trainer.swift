@@ -186,7 +186,7 @@ public final class Trainer {
         trained = zip(trained, sum).compactMap { $1 == nil ? nil : $0 }           // layers after the one that is read stay as they are
         let means = sum.compactMap { $0 }.map { parts.count > 1 ? $0 * (1 / Float(parts.count)) : $0 }
         sum = []                                                                  // so that clipping works in place
-        let (gradients, size) = clipped(means, maximumNorm: configuration.maximumGradientNorm)
+        let (gradients, size) = clipped(consume means, maximumNorm: configuration.maximumGradientNorm)
         try requireModelUnchanged(elseRestoring: drawn)
         let (loss, norm) = try read(losses, norm: size)
         let total = totalSteps

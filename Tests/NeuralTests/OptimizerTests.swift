@@ -2,6 +2,7 @@ import Checkpoints
 import Foundation
 import Neural
 import TensorCore
+import TestSupport
 import Testing
 
 /// Numbers by formula, as `Tests/Fixtures/formula.py` makes them.
@@ -72,6 +73,28 @@ let shapes = [("a", [3, 5]), ("b", [7]), ("c", [2, 2, 3])]
         #expect(optimizer.state.map(\.name) == before)
     }
 
+    @Test("weights and means that lie in a file's memory are copied before they change, and the file may go")
+    func mapped() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "loralab-\(UUID().uuidString).safetensors").path
+        let shape = [300, 200], gradient = formula("g", shape)
+        let (here, there) = (Parameter("w", formula("w", shape), trainable: true), Parameter("w", formula("w", shape), trainable: true))
+        var (whole, broken) = (AdamW(), AdamW())
+        whole.step([here], gradients: [gradient], learningRate: 0.1)
+        broken.step([there], gradients: [gradient], learningRate: 0.1)
+        try SafetensorsWriter.write(broken.state + [("weight", there.value)], to: path)
+        do {
+            let file = try SafetensorsFile(path: path)
+            try broken.restore(Dictionary(uniqueKeysWithValues: try broken.state.map { ($0.name, try file.tensor($0.name)) }))
+            there.value = try file.tensor("weight")
+        }
+        try FileManager.default.removeItem(atPath: path)
+        for _ in 0..<2 {
+            whole.step([here], gradients: [gradient], learningRate: 0.1)
+            broken.step([there], gradients: [gradient], learningRate: 0.1)
+        }
+        #expect(there.value.bits == here.value.bits)
+    }
+
     @Test("a parameter of another shape starts anew")
     func resized() {
         var optimizer = AdamW()
@@ -105,6 +128,24 @@ let shapes = [("a", [3, 5]), ("b", [7]), ("c", [2, 2, 3])]
         let ones = Tensor.ones([10_007])
         #expect(clipped([ones], maximumNorm: 0).gradients[0].array == ones.array)
         #expect(abs(Tensor.norm(of: [ones, .zeros([0])]).item() - Float(10_007).squareRoot()) < 1e-3)
+    }
+}
+
+@Suite struct MemoryInPlaceTests {
+    @Test("clipping and AdamW work in place on what nobody else holds")
+    func inPlace() {
+        let mirror = MirrorDevice(), parameter = Parameter("w", Tensor.ones([1024]).moved(to: mirror), trainable: true)
+        var optimizer = AdamW()
+        func step() {
+            let found = [Tensor.ones([1024]).moved(to: mirror)]
+            let (gradients, _) = clipped(consume found, maximumNorm: 1)
+            optimizer.step([parameter], gradients: gradients, learningRate: 0.1)
+        }
+        step()
+        mirror.pool.resetPeak()
+        let held = mirror.pool.bytesInUse
+        for _ in 0..<3 { step() }
+        #expect(mirror.pool.bytesInUse == held && mirror.pool.peakBytes == held + 4096 + 64)       // a gradient and its norm
     }
 }
 

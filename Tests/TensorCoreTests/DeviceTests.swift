@@ -50,12 +50,13 @@ import Testing
 
     @Test("biases, scales and shifts of 16 bits count as the numbers they are")
     func narrowVectors() {
-        let x = Tensor.testNormal([2, 3, 3, 8], seed: 1), v = Tensor.testNormal([8], seed: 2).converted(to: .bfloat16), wide = v.converted(to: .float32)
-        let kernel = Tensor.testNormal([8, 8, 1, 1], seed: 3)
-        #expect(x.linear(kernel.reshaped([8, 8]), bias: v).bits == x.linear(kernel.reshaped([8, 8]), bias: wide).bits)
-        #expect(x.conv2d(kernel, bias: v).bits == x.conv2d(kernel, bias: wide).bits)
-        #expect(x.layerNorm(scale: v, shift: v, epsilon: 1e-5).bits == x.layerNorm(scale: wide, shift: wide, epsilon: 1e-5).bits)
-        #expect(x.groupNorm(groups: 2, scale: v, shift: v, epsilon: 1e-5).bits == x.groupNorm(groups: 2, scale: wide, shift: wide, epsilon: 1e-5).bits)
+        let x = Tensor.testNormal([2, 3, 3, 8], seed: 1), kernel = Tensor.testNormal([8, 8, 1, 1], seed: 3)
+        let narrow = Tensor.testNormal([8], seed: 2).converted(to: .bfloat16)
+        let ops: [(Tensor) -> Tensor] = [
+            { x.linear(kernel.reshaped([8, 8]), bias: $0) }, { x.conv2d(kernel, bias: $0) },
+            { x.layerNorm(scale: $0, shift: $0, epsilon: 1e-5) }, { x.groupNorm(groups: 2, scale: $0, shift: $0, epsilon: 1e-5) },
+        ]
+        for op in ops { #expect(op(narrow).bits == op(narrow.converted(to: .float32)).bits) }
     }
 
     @Test("several numbers are read at once")
@@ -63,7 +64,7 @@ import Testing
         let mirror = MirrorDevice(), numbers = (0..<5).map { Tensor.scalar(Float($0)).moved(to: mirror) }
         #expect(Tensor.items(of: numbers) == [0, 1, 2, 3, 4] && mirror.count.downloads == 1)
         #expect(Tensor.areFinite(numbers) && mirror.count.downloads == 2)
-        #expect(!Tensor.areFinite(numbers + [Tensor.scalar(.nan).moved(to: mirror)]) && !Tensor.areFinite(numbers + [Tensor.scalar(-.infinity).moved(to: mirror)]))
+        for number in [Float.nan, .infinity, -.infinity] { #expect(!Tensor.areFinite(numbers + [Tensor.scalar(number).moved(to: mirror)])) }
         #expect(Tensor.items(of: []) == [] && Tensor.areFinite([]) && Tensor.zeros([0]).isFinite)
     }
 
@@ -142,10 +143,10 @@ import Testing
 
     @Test("a device that is full gives back what is free, then fails and does not end the process")
     func fullDevice() {
-        let mirror = MirrorDevice(bytes: 1 << 20), kept = Tensor.ones([1 << 16]).moved(to: mirror)                     // 256 KiB of 1 MiB
-        do { _ = Tensor.zeros([3 << 15], on: mirror) }                                                                  // 384 KiB, then free
+        let mirror = MirrorDevice(bytes: 1 << 20), kept = Tensor.ones([1 << 16]).moved(to: mirror)   // 256 KiB of 1 MiB
+        do { _ = Tensor.zeros([3 << 15], on: mirror) }                                                // 384 KiB, then free
         #expect(mirror.pool.bytesFree == 3 << 17)
-        let half = Tensor.zeros([1 << 17], on: mirror)                                                                  // 512 KiB: the free block must go
+        let half = Tensor.zeros([1 << 17], on: mirror)                                                // 512 KiB: the free block must go
         #expect(mirror.failure == nil && mirror.pool.bytesFree == 0 && half.array.allSatisfy { $0 == 0 })
         let tooMuch = Tensor.zeros([1 << 17], on: mirror)
         guard case .outOfMemory(let name, let bytes, let inUse) = mirror.failure else { Issue.record("no failure"); return }

@@ -63,7 +63,9 @@ public final class MirrorDevice: Device {
         if !isIdle { work() }
     }
 
-    private func there(_ address: UnsafeRawPointer) -> UnsafeRawPointer { UnsafeRawPointer(MirrorMemory.real(UnsafeMutableRawPointer(mutating: address))) }
+    private func there(_ address: UnsafeRawPointer) -> UnsafeRawPointer {
+        UnsafeRawPointer(MirrorMemory.real(UnsafeMutableRawPointer(mutating: address)))
+    }
     private func there(_ address: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer { MirrorMemory.real(address) }
     private func there(_ x: Elements) -> Elements { Elements(MirrorMemory.real(x.address), x.type) }
     private func there(_ x: Elements?) -> Elements? { x.map { there($0) } }
@@ -91,7 +93,9 @@ public final class MirrorDevice: Device {
     ) {
         launch { host.combineBroadcast(op, shape, there(a), aStrides, there(b), bStrides, there(y)) }
     }
-    public func broadcast(_ shape: [Int], _ x: Elements, _ strides: [Int], _ y: Elements) { launch { host.broadcast(shape, there(x), strides, there(y)) } }
+    public func broadcast(_ shape: [Int], _ x: Elements, _ strides: [Int], _ y: Elements) {
+        launch { host.broadcast(shape, there(x), strides, there(y)) }
+    }
     public func axpy(_ n: Int, _ alpha: Float, _ x: Elements, _ y: Elements) { launch { host.axpy(n, alpha, there(x), there(y)) } }
     public func fill(_ n: Int, _ value: Float, _ y: Elements) { launch { host.fill(n, value, there(y)) } }
     public func geglu(_ rows: Int, _ n: Int, _ x: Elements, _ y: Elements) { launch { host.geglu(rows, n, there(x), there(y)) } }
@@ -125,7 +129,8 @@ public final class MirrorDevice: Device {
         launch { host.attentionForward(a, there(q), there(k), there(v), out: there(out), lse: there(lse)) }
     }
     public func attentionBackward(
-        _ a: AttentionSizes, _ q: Elements, _ k: Elements, _ v: Elements, out: Elements, lse: Elements, dout: Elements, dq: Elements, dk: Elements, dv: Elements
+        _ a: AttentionSizes, _ q: Elements, _ k: Elements, _ v: Elements, out: Elements, lse: Elements, dout: Elements,
+        dq: Elements, dk: Elements, dv: Elements
     ) {
         launch {
             host.attentionBackward(
@@ -139,7 +144,9 @@ public final class MirrorDevice: Device {
     public func dot(_ n: Int, _ a: Elements, _ b: Elements, divisor: Float, _ y: Elements) {
         launch { host.dot(n, there(a), there(b), divisor: divisor, there(y)) }
     }
-    public func sumAxis(_ outer: Int, _ n: Int, _ inner: Int, _ x: Elements, _ y: Elements) { launch { host.sumAxis(outer, n, inner, there(x), there(y)) } }
+    public func sumAxis(_ outer: Int, _ n: Int, _ inner: Int, _ x: Elements, _ y: Elements) {
+        launch { host.sumAxis(outer, n, inner, there(x), there(y)) }
+    }
     public func maxAbs(_ n: Int, _ x: Elements, _ y: Elements) { launch { host.maxAbs(n, there(x), there(y)) } }
     public func norm(_ parts: [ElementRun], _ y: Elements) { launch { host.norm(there(parts), there(y)) } }
 
@@ -163,7 +170,8 @@ public final class MirrorDevice: Device {
         launch { host.layerNorm(rows, n, epsilon, there(x), scale: there(scale), shift: there(shift), there(y), mean: there(mean), rstd: there(rstd)) }
     }
     public func layerNormBackward(
-        _ rows: Int, _ n: Int, _ x: Elements, scale: Elements, mean: Elements, rstd: Elements, dy: Elements, dx: Elements, dscale: Elements?, dshift: Elements?
+        _ rows: Int, _ n: Int, _ x: Elements, scale: Elements, mean: Elements, rstd: Elements, dy: Elements, dx: Elements,
+        dscale: Elements?, dshift: Elements?
     ) {
         launch {
             host.layerNormBackward(
@@ -194,7 +202,9 @@ public final class MirrorDevice: Device {
         launch { host.addRows(rows, n, there(x), xRow, there(y), yRow) }
     }
     public func transpose(_ shape: [Int], _ axes: [Int], _ x: Elements, _ y: Elements) { launch { host.transpose(shape, axes, there(x), there(y)) } }
-    public func gatherRows(_ n: Int, _ table: Elements, _ indices: [Int], _ y: Elements) { launch { host.gatherRows(n, there(table), indices, there(y)) } }
+    public func gatherRows(_ n: Int, _ table: Elements, _ indices: [Int], _ y: Elements) {
+        launch { host.gatherRows(n, there(table), indices, there(y)) }
+    }
     public func scatterAddRows(_ n: Int, _ x: Elements, _ indices: [Int], _ table: Elements) {
         launch { host.scatterAddRows(n, there(x), indices, there(table)) }
     }

@@ -30,7 +30,8 @@ extension Sampler {
     ///     called once for each of `timesteps`. What it throws ends the sampling (an interrupt, for one).
     /// - Returns: latents `[B, H, W, C]`, scaled as the denoiser sees them.
     public func sample(
-        _ shape: [Int], noise: inout LatentNoise, on device: any Device = HostDevice.shared, predict: (_ x: Tensor, _ timestep: Float) throws -> Tensor
+        _ shape: [Int], noise: inout LatentNoise, on device: any Device = HostDevice.shared,
+        predict: (_ x: Tensor, _ timestep: Float) throws -> Tensor
     ) rethrows -> Tensor {
         try withoutGradients {
             var sampler = self

@@ -46,7 +46,9 @@ func backward(from seeds: [(node: Node, gradient: Tensor)], to targets: Set<UInt
         let needs = inputs.map { $0.map { needed.contains($0.id) } ?? false }
         node.consume()
         guard needs.contains(true) else { continue }
-        let flowing = OperationProfile.pullback(of: node, gradients: needs.prefix(2).count { $0 }, on: gradient.device) { withoutGradients { pullback(gradient, needs) } }
+        let flowing = OperationProfile.pullback(of: node, gradients: needs.prefix(2).count { $0 }, on: gradient.device) {
+            withoutGradients { pullback(gradient, needs) }
+        }
         for (index, input) in inputs.enumerated() where needs[index] {
             if let input, let part = flowing[index] { accumulate(part, into: &gradients, input) }
         }

@@ -81,7 +81,8 @@ extension Tensor {
             let last = axis
             while axis > 0, padded[axis - 1] == 1 { axis -= 1 }
             let sum = Tensor(uninitialized: sizes[..<axis] + Array(repeating: 1, count: last - axis + 1) + sizes[(last + 1)...], like: self)
-            device.sumAxis(sizes[..<axis].reduce(1, *), sizes[axis...last].reduce(1, *), sizes[(last + 1)...].reduce(1, *), result.elements, sum.elements)
+            let (outer, n, inner) = (sizes[..<axis].reduce(1, *), sizes[axis...last].reduce(1, *), sizes[(last + 1)...].reduce(1, *))
+            device.sumAxis(outer, n, inner, result.elements, sum.elements)
             result = sum
             sizes = sum.shape
         }

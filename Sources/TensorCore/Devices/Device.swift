@@ -78,7 +78,8 @@ public protocol Device: AnyObject, Sendable {
     /// no key gives zeros.
     func attentionForward(_ a: AttentionSizes, _ q: Elements, _ k: Elements, _ v: Elements, out: Elements, lse: Elements)
     func attentionBackward(
-        _ a: AttentionSizes, _ q: Elements, _ k: Elements, _ v: Elements, out: Elements, lse: Elements, dout: Elements, dq: Elements, dk: Elements, dv: Elements)
+        _ a: AttentionSizes, _ q: Elements, _ k: Elements, _ v: Elements, out: Elements, lse: Elements, dout: Elements,
+        dq: Elements, dk: Elements, dv: Elements)
 
     // MARK: Reductions, to float32 in the device's memory
 
@@ -104,10 +105,12 @@ public protocol Device: AnyObject, Sendable {
     /// `dx = (p − q) dy / counted`, with one number `dy`; zeros in rows that do not count.
     func crossEntropyBackward(_ c: CrossEntropySizes, logs: Elements, dy: Elements, dx: Elements)
     /// `y = (x − mean) · rstd · scale + shift` by rows; `mean` and `rstd` `[rows]` are kept for the gradient.
-    func layerNorm(_ rows: Int, _ n: Int, _ epsilon: Float, _ x: Elements, scale: Elements, shift: Elements, _ y: Elements, mean: Elements, rstd: Elements)
+    func layerNorm(
+        _ rows: Int, _ n: Int, _ epsilon: Float, _ x: Elements, scale: Elements, shift: Elements, _ y: Elements, mean: Elements, rstd: Elements)
     /// `dx`, and `dscale`, `dshift` `[n]` where wanted.
     func layerNormBackward(
-        _ rows: Int, _ n: Int, _ x: Elements, scale: Elements, mean: Elements, rstd: Elements, dy: Elements, dx: Elements, dscale: Elements?, dshift: Elements?)
+        _ rows: Int, _ n: Int, _ x: Elements, scale: Elements, mean: Elements, rstd: Elements, dy: Elements, dx: Elements,
+        dscale: Elements?, dshift: Elements?)
     /// The same over the pixels and channels of each group; `mean` and `rstd` `[batch, groups]`, `scale` and `shift` `[channels]`.
     func groupNorm(_ g: GroupNormSizes, _ x: Elements, scale: Elements, shift: Elements, _ y: Elements, mean: Elements, rstd: Elements)
     func groupNormBackward(

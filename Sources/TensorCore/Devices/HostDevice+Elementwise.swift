@@ -16,7 +16,9 @@ extension HostDevice {
         cc_clamp_backward(n, x.floats, low, high, dy.floats, dx.floats)
     }
 
-    public func combine(_ op: BinaryOperator, _ n: Int, _ a: Elements, _ b: Elements, _ y: Elements) { cc_combine(op.code, n, a.floats, b.floats, y.floats) }
+    public func combine(_ op: BinaryOperator, _ n: Int, _ a: Elements, _ b: Elements, _ y: Elements) {
+        cc_combine(op.code, n, a.floats, b.floats, y.floats)
+    }
 
     public func combineScalar(_ op: BinaryOperator, _ n: Int, _ a: Elements, _ s: Float, _ y: Elements) {
         cc_combine_scalar(op.code, n, a.floats, s, y.floats)
@@ -45,7 +47,9 @@ extension HostDevice {
 
     public func geglu(_ rows: Int, _ n: Int, _ x: Elements, _ y: Elements) { cc_geglu(rows, n, x.floats, y.floats) }
 
-    public func gegluBackward(_ rows: Int, _ n: Int, _ x: Elements, dy: Elements, dx: Elements) { cc_geglu_backward(rows, n, x.floats, dy.floats, dx.floats) }
+    public func gegluBackward(_ rows: Int, _ n: Int, _ x: Elements, dy: Elements, dx: Elements) {
+        cc_geglu_backward(rows, n, x.floats, dy.floats, dx.floats)
+    }
 }
 
 extension UnaryFunction {

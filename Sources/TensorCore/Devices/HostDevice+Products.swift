@@ -57,7 +57,8 @@ extension HostDevice {
     }
 
     public func attentionBackward(
-        _ a: AttentionSizes, _ q: Elements, _ k: Elements, _ v: Elements, out: Elements, lse: Elements, dout: Elements, dq: Elements, dk: Elements, dv: Elements
+        _ a: AttentionSizes, _ q: Elements, _ k: Elements, _ v: Elements, out: Elements, lse: Elements, dout: Elements,
+        dq: Elements, dk: Elements, dv: Elements
     ) {
         a.withForm { form in
             cc_attention_backward(form, q.floats, k.floats, v.floats, out.floats, lse.floats, dout.floats, dq.floats, dk.floats, dv.floats)
@@ -67,8 +68,8 @@ extension HostDevice {
 
 extension ConvolutionSizes {
     fileprivate func form(_ weightType: DType) -> cc_conv {
-        cc_conv(batch: batch, height: height, width: width, channels: channels, outChannels: outChannels, kernelHeight: kernelHeight, kernelWidth: kernelWidth,
-                stride: stride, padTop: padding.top, padLeft: padding.left, padBottom: padding.bottom, padRight: padding.right,
+        cc_conv(batch: batch, height: height, width: width, channels: channels, outChannels: outChannels,
+                kernelHeight: kernelHeight, kernelWidth: kernelWidth, stride: stride, padTop: padding.top, padLeft: padding.left, padBottom: padding.bottom, padRight: padding.right,
                 weightType: weightType.code, tight: false)
     }
 }
@@ -76,8 +77,8 @@ extension ConvolutionSizes {
 extension AttentionSizes {
     fileprivate func withForm(_ body: (UnsafePointer<cc_attention>) -> Void) {
         let row = heads * width
-        var form = cc_attention(batch: batch, queries: queries, keys: keys, heads: heads, width: width, qRow: row, kvRow: row, outRow: row, scale: scale,
-                                causal: causalOffset != nil, causalOffset: causalOffset ?? 0, keyLengths: nil)
+        var form = cc_attention(batch: batch, queries: queries, keys: keys, heads: heads, width: width, qRow: row, kvRow: row, outRow: row,
+                                scale: scale, causal: causalOffset != nil, causalOffset: causalOffset ?? 0, keyLengths: nil)
         guard let keyLengths else { return body(&form) }
         keyLengths.withUnsafeBufferPointer { lengths in
             form.keyLengths = lengths.baseAddress

@@ -1,5 +1,4 @@
 import CCompute
-import Glibc
 
 // Reductions, normalisations, and ops that move rows.
 
@@ -10,7 +9,9 @@ extension HostDevice {
         y.floats[0] = Float(cc_dot(n, a.floats, b.floats) / Double(divisor))
     }
 
-    public func sumAxis(_ outer: Int, _ n: Int, _ inner: Int, _ x: Elements, _ y: Elements) { cc_sum_axis(outer, n, inner, x.floats, y.floats, false) }
+    public func sumAxis(_ outer: Int, _ n: Int, _ inner: Int, _ x: Elements, _ y: Elements) {
+        cc_sum_axis(outer, n, inner, x.floats, y.floats, false)
+    }
 
     public func maxAbs(_ n: Int, _ x: Elements, _ y: Elements) { y.floats[0] = cc_max_abs(n, x.floats) }
 
@@ -39,7 +40,9 @@ extension HostDevice {
 
     public func softmax(_ rows: Int, _ n: Int, _ x: Elements, _ y: Elements) { cc_softmax(rows, n, x.floats, y.floats) }
 
-    public func softmaxBackward(_ rows: Int, _ n: Int, y: Elements, dy: Elements, dx: Elements) { cc_softmax_backward(rows, n, y.floats, dy.floats, dx.floats) }
+    public func softmaxBackward(_ rows: Int, _ n: Int, y: Elements, dy: Elements, dx: Elements) {
+        cc_softmax_backward(rows, n, y.floats, dy.floats, dx.floats)
+    }
 
     public func logSoftmax(_ rows: Int, _ n: Int, _ x: Elements, _ y: Elements) { cc_log_softmax(rows, n, x.floats, y.floats) }
 
@@ -82,7 +85,8 @@ extension HostDevice {
     }
 
     public func layerNormBackward(
-        _ rows: Int, _ n: Int, _ x: Elements, scale: Elements, mean: Elements, rstd: Elements, dy: Elements, dx: Elements, dscale: Elements?, dshift: Elements?
+        _ rows: Int, _ n: Int, _ x: Elements, scale: Elements, mean: Elements, rstd: Elements, dy: Elements, dx: Elements,
+        dscale: Elements?, dshift: Elements?
     ) {
         scale.widened(n) { scale in
             cc_layer_norm_backward(rows, n, x.floats, scale, mean.floats, rstd.floats, dy.floats, dx.floats, dscale?.floats, dshift?.floats)
@@ -92,7 +96,8 @@ extension HostDevice {
     public func groupNorm(_ g: GroupNormSizes, _ x: Elements, scale: Elements, shift: Elements, _ y: Elements, mean: Elements, rstd: Elements) {
         scale.widened(g.channels) { scale in
             shift.widened(g.channels) { shift in
-                cc_group_norm(g.batch, g.pixels, g.channels, g.groups, g.epsilon, g.appliesSiLU, x.floats, scale, shift, y.floats, mean.floats, rstd.floats)
+                cc_group_norm(g.batch, g.pixels, g.channels, g.groups, g.epsilon, g.appliesSiLU, x.floats, scale, shift,
+                              y.floats, mean.floats, rstd.floats)
             }
         }
     }
@@ -114,10 +119,12 @@ extension HostDevice {
     public func copyRows(_ rows: Int, _ n: Int, _ x: Elements, _ xRow: Int, _ y: Elements, _ yRow: Int) {
         if x.type == .float32 { return cc_copy_rows(rows, n, x.floats, xRow, y.floats, yRow) }
         let size = x.type.byteSize
-        for row in 0..<rows { memcpy(y.address + row * yRow * size, x.address + row * xRow * size, n * size) }
+        for row in 0..<rows { copyBytes(n * size, from: x.address + row * xRow * size, to: y.address + row * yRow * size) }
     }
 
-    public func addRows(_ rows: Int, _ n: Int, _ x: Elements, _ xRow: Int, _ y: Elements, _ yRow: Int) { cc_add_rows(rows, n, x.floats, xRow, y.floats, yRow) }
+    public func addRows(_ rows: Int, _ n: Int, _ x: Elements, _ xRow: Int, _ y: Elements, _ yRow: Int) {
+        cc_add_rows(rows, n, x.floats, xRow, y.floats, yRow)
+    }
 
     public func transpose(_ shape: [Int], _ axes: [Int], _ x: Elements, _ y: Elements) {
         if x.type == .float32 { return cc_transpose(Int32(shape.count), shape, axes.map(Int32.init), x.floats, y.floats) }

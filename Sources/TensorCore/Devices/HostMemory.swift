@@ -14,7 +14,9 @@ struct HostMemory: MemorySource {
         if byteCount >= reshapedFrom { munmap(block, byteCount) } else { free(block) }
     }
 
-    func reshape(_ block: UnsafeMutableRawPointer, _ byteCount: Int, to wanted: Int) -> UnsafeMutableRawPointer? { cc_remap(block, byteCount, wanted) }
+    func reshape(_ block: UnsafeMutableRawPointer, _ byteCount: Int, to wanted: Int) -> UnsafeMutableRawPointer? {
+        cc_remap(block, byteCount, wanted)
+    }
 
     func isExhausted(by byteCount: Int, inUse: Int) {
         let size = byteCount >= 1 << 20 ? "\(byteCount >> 20) MiB" : "\(byteCount) bytes"

@@ -74,7 +74,8 @@ public struct CrossEntropySizes: Sendable {
     public var counted: Int { max(1, targets.count { $0 != ignored }) }
 }
 
-/// The form of a convolution of each channel with a kernel of its own, `kernel` × `kernel`, which keeps the size of `[batch, height, width, channels]`.
+/// The form of a convolution of each channel with a kernel of its own, `kernel` × `kernel`, that keeps the size of
+/// `[batch, height, width, channels]`.
 public struct DepthwiseSizes: Sendable {
     public var batch: Int, height: Int, width: Int, channels: Int, kernel: Int
 }

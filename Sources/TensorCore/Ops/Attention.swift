@@ -32,7 +32,7 @@ extension Tensor {
         }
         let (made, isRecalled) = k.shape[1] < keysWorthKeeping ? (forward(), false) : kept(forward), (output, logSums) = (made[0], made[1])
         return record("attention", output, from: [q, k, v], flops: 4 * Double(q.count) * Double(k.shape[1]), isRecalled: isRecalled) { dy, _ in
-            let (dq, dk, dv) = (Tensor(uninitialized: x.shape, like: x), Tensor(uninitialized: y.shape, like: y), Tensor(uninitialized: z.shape, like: z))
+            let dq = Tensor(uninitialized: x.shape, like: x), dk = Tensor(uninitialized: y.shape, like: y), dv = Tensor(uninitialized: z.shape, like: z)
             dy.device.attentionBackward(
                 sizes, x.elements, y.elements, z.elements, out: output.elements, lse: logSums.elements, dout: dy.elements,
                 dq: dq.elements, dk: dk.elements, dv: dv.elements)
@@ -54,7 +54,8 @@ extension AttentionSizes {
         case .causal: causalOffset = 0
         case .causalWithOffset(let offset): causalOffset = offset
         case .keyLengths(let lengths):
-            require(lengths.count == q[0] && lengths.allSatisfy { $0 >= 0 && $0 <= keys }, "attention: key lengths \(lengths) for \(q[0]) rows of \(keys) keys")
+            require(lengths.count == q[0] && lengths.allSatisfy { $0 >= 0 && $0 <= keys },
+                    "attention: key lengths \(lengths) for \(q[0]) rows of \(keys) keys")
             keyLengths = lengths
         }
     }

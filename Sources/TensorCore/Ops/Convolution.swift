@@ -27,9 +27,11 @@ extension Tensor {
         let x = weight.requiresGradient ? detached() : nil, w = weight.detached(), b = bias?.detached(), shape = shape, type = dtype
         let y = Tensor(uninitialized: [shape[0], sizes.outHeight, sizes.outWidth, weight.shape[0]], like: self)
         device.conv2dForward(sizes, elements, w.elements, bias: b?.elements, y.elements)
-        return Tensor.record("conv2d", y, from: [self, weight] + (bias.map { [$0] } ?? []), flops: 2 * Double(y.count) * Double(weight.count / weight.shape[0])) { dy, needs in
+        let inputs = [self, weight] + (bias.map { [$0] } ?? []), flops = 2 * Double(y.count) * Double(weight.count / weight.shape[0])
+        return Tensor.record("conv2d", y, from: inputs, flops: flops) { dy, needs in
             let trainsBias = needs.count > 2 && needs[2], device = dy.device
-            let dx = needs[0] ? Tensor(uninitialized: shape, on: device, type: type) : nil, dw = needs[1] ? Tensor(uninitialized: w.shape, like: w) : nil
+            let dx = needs[0] ? Tensor(uninitialized: shape, on: device, type: type) : nil
+            let dw = needs[1] ? Tensor(uninitialized: w.shape, like: w) : nil
             let db = trainsBias ? Tensor(uninitialized: [w.shape[0]], on: device) : nil
             if let dx { device.conv2dBackwardInput(sizes, w.elements, dy: dy.elements, dx: dx.elements) }
             if let dw, let x {
@@ -41,17 +43,19 @@ extension Tensor {
         }
     }
 
-    /// A convolution of each channel with a kernel of its own, the size kept: `y[h, w, c] = Σ x[h + i − k/2, w + j − k/2, c] taps[i, j, c] + shift[c]`.
+    /// A convolution of each channel with a kernel of its own, the size kept:
+    /// `y[h, w, c] = Σ x[h + i − k/2, w + j − k/2, c] taps[i, j, c] + shift[c]`.
     ///
     /// - Parameters:
     ///   - taps: `[k, k, C]`, k odd; `shift`: `[C]`.
     /// - Returns: `[B, H, W, C]` for `[B, H, W, C]`. No gradient flows through it.
     public func depthwiseConv2d(taps: Tensor, shift: Tensor) -> Tensor {
-        require(rank == 4 && taps.rank == 3 && taps.shape[0] == taps.shape[1] && taps.shape[0] % 2 == 1 && taps.shape[2] == shape[3] && shift.shape == [shape[3]],
+        let kernel = taps.shape.first ?? 0
+        require(rank == 4 && taps.shape == [kernel, kernel, shape[3]] && kernel % 2 == 1 && shift.shape == [shape[3]],
                 "depthwiseConv2d: input \(shape) is [B, H, W, C], taps \(taps.shape) are [k, k, C], shift \(shift.shape) is [C]")
         require(!requiresGradient && !taps.requiresGradient && !shift.requiresGradient, "depthwiseConv2d has no gradient")
         let taps = taps.beside(self, "depthwiseConv2d"), shift = shift.beside(self, "depthwiseConv2d"), y = Tensor(uninitialized: shape, like: self)
-        let sizes = DepthwiseSizes(batch: shape[0], height: shape[1], width: shape[2], channels: shape[3], kernel: taps.shape[0])
+        let sizes = DepthwiseSizes(batch: shape[0], height: shape[1], width: shape[2], channels: shape[3], kernel: kernel)
         device.depthwiseConv2d(sizes, elements, taps: taps.elements, shift: shift.elements, y.elements)
         return y
     }
@@ -63,6 +67,7 @@ extension Tensor {
         require(stride > 0 && input[1] + p.top + p.bottom >= w[2] && input[2] + p.left + p.right >= w[3],
                 "conv2d: input \(input) with \(p) is smaller than the kernel of weight \(w), or stride \(stride) is below 1")
         return ConvolutionSizes(
-            batch: input[0], height: input[1], width: input[2], channels: input[3], outChannels: w[0], kernelHeight: w[2], kernelWidth: w[3], stride: stride, padding: p)
+            batch: input[0], height: input[1], width: input[2], channels: input[3], outChannels: w[0], kernelHeight: w[2], kernelWidth: w[3],
+            stride: stride, padding: p)
     }
 }

@@ -4,7 +4,8 @@ extension Tensor {
     public func meanSquaredError(_ target: Tensor) -> Tensor {
         require(shape == target.shape, "meanSquaredError: \(shape) against \(target.shape)")
         if let (a, b) = Tensor.united("meanSquaredError", self, target) { return a.meanSquaredError(b) }
-        let difference = Compute.combine(.subtract, self, target, name: "meanSquaredError"), n = Float(max(1, count)), loss = Tensor(uninitialized: [], on: device)
+        let difference = Compute.combine(.subtract, self, target, name: "meanSquaredError")
+        let n = Float(max(1, count)), loss = Tensor(uninitialized: [], on: device)
         device.dot(count, difference.elements, difference.elements, divisor: n, loss.elements)
         return Tensor.record("meanSquaredError", loss, from: [self, target]) { dy, needs in
             let factor = dy * 2 / n

@@ -76,7 +76,8 @@ extension Tensor {
             }
             if needs[1], let x {
                 let dw = Tensor(uninitialized: [out, width], like: w)
-                dy.device.gemm(MatrixProduct(out, width, rows, transposesA: true, alpha: scale), dy.elements, x.elements, bias: nil, addend: nil, dw.elements)
+                let product = MatrixProduct(out, width, rows, transposesA: true, alpha: scale)
+                dy.device.gemm(product, dy.elements, x.elements, bias: nil, addend: nil, dw.elements)
                 result[1] = dw
             }
             if let biasInput, needs[biasInput] {

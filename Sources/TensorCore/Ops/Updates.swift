@@ -9,8 +9,8 @@ extension Tensor {
         let part = part.beside(self, "add"), (height, width, channels) = (part.shape[1], part.shape[2], shape[3])
         makeUnique()
         for picture in 0..<shape[0] {
-            let target = elements + ((picture * shape[1] + row) * shape[2] + column) * channels
-            device.addRows(height, width * channels, part.elements + picture * height * width * channels, width * channels, target, shape[2] * channels)
+            let source = part.elements + picture * height * width * channels, target = elements + ((picture * shape[1] + row) * shape[2] + column) * channels
+            device.addRows(height, width * channels, source, width * channels, target, shape[2] * channels)
         }
     }
 
@@ -30,8 +30,7 @@ extension Tensor {
 
     /// Multiplies gradients by `limit / (norm + 1e-6)` where that is below 1.
     ///
-    /// - Parameters:
-    ///   - norm: that of all of them, of shape `[]`.
+    /// - Parameter norm: that of all of them, of shape `[]`.
     public static func clip(_ gradients: inout [Tensor], norm: Tensor, limit: Float) {
         guard let device = gradients.first?.device else { return }
         require(gradients.allSatisfy { $0.device === device } && norm.device === device, "clip: tensors of several devices")
@@ -44,7 +43,7 @@ extension Tensor {
         if isKnownUniquelyReferenced(&storage), storage.isWritable { return }
         let copy = Tensor(uninitialized: shape, like: self)
         guard copy.storage.isThere else { return }
-        device.copy(count * dtype.byteSize, from: storage.pointer, to: copy.storage.pointer)
+        withExtendedLifetime(storage) { device.copy(byteCount, from: $0.pointer, to: copy.storage.pointer) }
         self = copy
     }
 }
