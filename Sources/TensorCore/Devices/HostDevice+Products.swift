@@ -69,7 +69,8 @@ extension HostDevice {
 extension ConvolutionSizes {
     fileprivate func form(_ weightType: DType) -> cc_conv {
         cc_conv(batch: batch, height: height, width: width, channels: channels, outChannels: outChannels,
-                kernelHeight: kernelHeight, kernelWidth: kernelWidth, stride: stride, padTop: padding.top, padLeft: padding.left, padBottom: padding.bottom, padRight: padding.right,
+                kernelHeight: kernelHeight, kernelWidth: kernelWidth, stride: stride,
+                padTop: padding.top, padLeft: padding.left, padBottom: padding.bottom, padRight: padding.right,
                 weightType: weightType.code, tight: false)
     }
 }

@@ -32,7 +32,8 @@ extension Tensor {
         }
         let (made, isRecalled) = k.shape[1] < keysWorthKeeping ? (forward(), false) : kept(forward), (output, logSums) = (made[0], made[1])
         return record("attention", output, from: [q, k, v], flops: 4 * Double(q.count) * Double(k.shape[1]), isRecalled: isRecalled) { dy, _ in
-            let dq = Tensor(uninitialized: x.shape, like: x), dk = Tensor(uninitialized: y.shape, like: y), dv = Tensor(uninitialized: z.shape, like: z)
+            let dq = Tensor(uninitialized: x.shape, like: x)
+            let dk = Tensor(uninitialized: y.shape, like: y), dv = Tensor(uninitialized: z.shape, like: z)
             dy.device.attentionBackward(
                 sizes, x.elements, y.elements, z.elements, out: output.elements, lse: logSums.elements, dout: dy.elements,
                 dq: dq.elements, dk: dk.elements, dv: dv.elements)

@@ -9,7 +9,8 @@ extension Tensor {
         let part = part.beside(self, "add"), (height, width, channels) = (part.shape[1], part.shape[2], shape[3])
         makeUnique()
         for picture in 0..<shape[0] {
-            let source = part.elements + picture * height * width * channels, target = elements + ((picture * shape[1] + row) * shape[2] + column) * channels
+            let source = part.elements + picture * height * width * channels
+            let target = elements + ((picture * shape[1] + row) * shape[2] + column) * channels
             device.addRows(height, width * channels, source, width * channels, target, shape[2] * channels)
         }
     }
