@@ -30,12 +30,15 @@ let package = Package(
         system("CJPEGLibrary", "libjpeg", "libjpeg-dev"),
         system("CWebP", "libwebpdemux", "libwebp-dev"),
 
+        // Text.
+        .target(name: "Text"),                                                  // JSON, the name somebody meant
+
         // Numbers.
         .target(name: "CCompute", cSettings: [.unsafeFlags(["-O3"])]),          // vectorised loops, run-time dispatch
         .target(name: "CMemory"),                                               // pages of programs, files that are cut while they are read
         .target(name: "CCUDA", cSettings: [.unsafeFlags(["-O3"])]),             // NVIDIA's libraries, opened when a card is asked for
         .target(name: "TensorCore", dependencies: ["CCompute", "CMemory", "COpenBLAS"], swiftSettings: numeric),   // tensors, gradients, devices
-        .target(name: "Checkpoints", dependencies: ["TensorCore", "CCrypto", "CMemory"]),  // safetensors, file hashes
+        .target(name: "Checkpoints", dependencies: ["TensorCore", "Text", "CCrypto", "CMemory"]),  // safetensors, file hashes
         .target(name: "Neural", dependencies: ["TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
 
         // Pictures.
@@ -45,22 +48,22 @@ let package = Package(
         .target(name: "Scenes", dependencies: ["Imaging"], swiftSettings: numeric),  // the 3D icon renderer and its captions
 
         // Stable Diffusion.
-        .target(name: "Models", dependencies: ["Neural", "Checkpoints", "TensorCore", "Imaging"]),   // CLIP, UNet, VAE, BLIP, taggers
-        .target(name: "Diffusion", dependencies: ["TensorCore"]),               // noise schedule, objective, samplers
-        .target(name: "Adapters", dependencies: ["Neural", "Checkpoints", "TensorCore"]), // LoRA and its files
-        .target(name: "Datasets", dependencies: ["TensorCore", "Imaging"]),     // folders, captions, buckets, caches
-        .target(name: "Training", dependencies: ["Models", "Diffusion", "Adapters", "Datasets", "Neural", "Checkpoints", "TensorCore", "Imaging"]),
+        .target(name: "Models", dependencies: ["Neural", "Checkpoints", "TensorCore", "Text", "Imaging"]),   // CLIP, UNet, VAE, BLIP, taggers
+        .target(name: "Diffusion", dependencies: ["TensorCore", "Text"]),               // noise schedule, objective, samplers
+        .target(name: "Adapters", dependencies: ["Neural", "Checkpoints", "TensorCore", "Text"]), // LoRA and its files
+        .target(name: "Datasets", dependencies: ["TensorCore", "Text", "Imaging"]),     // folders, captions, buckets, caches
+        .target(name: "Training", dependencies: ["Models", "Diffusion", "Adapters", "Datasets", "Neural", "Checkpoints", "TensorCore", "Text", "Imaging"]),
         .target(name: "TOML"),                                                  // Kohya's files, read so that no text can end the process
         .target(name: "Records", dependencies: ["CSQLite"]),                    // run history, cell history
 
         // Jupyter.
-        .target(name: "JupyterWire", dependencies: ["CZeroMQ", "CCrypto"]),     // frames, signatures, sockets
-        .target(name: "Kernel", dependencies: ["JupyterWire", "Records"]),      // loops, cells, magics' grammar
+        .target(name: "JupyterWire", dependencies: ["Text", "CZeroMQ", "CCrypto"]),     // frames, signatures, sockets
+        .target(name: "Kernel", dependencies: ["JupyterWire", "Records", "Text"]),      // loops, cells, magics' grammar
         .target(
             name: "Lab",                                                        // the session and its magics
             dependencies: [
                 "Kernel", "Training", "Plotting", "Records", "Models", "Diffusion", "Adapters", "Datasets", "Neural", "Checkpoints",
-                "TensorCore", "Imaging", "TOML",
+                "TensorCore", "Text", "Imaging", "TOML",
             ],
             resources: [.copy("Resources/embedded")]),
         .target(
@@ -86,7 +89,7 @@ let package = Package(
         .target(name: "EmulatedCUDA", dependencies: ["CCUDA"], path: "Tests/EmulatedCUDA"),    // NVIDIA's libraries by plain loops
         test("CCUDA", "EmulatedCUDA", "CCompute"),
         .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints", "Neural"], path: "Tests/TestSupport"),
-        test("CCompute"), test("TensorCore"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
+        test("Text"), test("CCompute"), test("TensorCore"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
         test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints", "TensorCore", "Imaging"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),
         test("Datasets", "Imaging", "TensorCore"), test("Training", "Models", "Datasets", "Imaging", "Adapters", "Diffusion", "Neural", "Checkpoints"), test("TOML"),
         test("Records"), test("JupyterWire"),

@@ -1,3 +1,4 @@
+import Checkpoints
 import Neural
 
 /// The parts of a base model that adapters go into. nil for a part that is not loaded.

@@ -1,3 +1,4 @@
+import Checkpoints
 import Neural
 
 /// Kohya's names of a model's layers: a prefix for the part, then the module path with `_` for `.`.

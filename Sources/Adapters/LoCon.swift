@@ -4,7 +4,7 @@ import TensorCore
 /// LoCon with a core between its factors, or a LoRA whose weight has a magnitude (DoRA): `ΔW = (α / r) · B·A`, with a core
 /// `ΔW[o, c] = (α / r) Σ_ij core[i, j] B[o, i] A[j, c]` – Yeh et al. 2023, arXiv:2309.14859.
 ///
-/// LoCon without either is a thin product: `LoRAConv`.
+/// LoCon without either is a thin product: `LoRA`.
 public struct LoCon: WeightDifference {
     public static let kind = AdapterKind.locon
     /// A: "lora_down.weight" `[r, in]`, `[r, in, k, k]`, or with a core `[r, in, 1, 1]`.

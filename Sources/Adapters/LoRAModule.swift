@@ -55,43 +55,22 @@ extension LoRAModule {
     }
 }
 
-/// LoRA of a linear layer.
+/// LoRA of a linear layer, or of a convolution: A then has the layer's own kernel, stride and padding, B is 1×1.
 ///
 /// `alpha` and `multiplier` change between steps only, by the one session that owns the model; hence `@unchecked Sendable`.
-public final class LoRALinear: LoRAModule, @unchecked Sendable {
+public final class LoRA: LoRAModule, @unchecked Sendable {
     public let name: String
     public let layer: any AdaptableLayer
     public let down: Parameter, up: Parameter
     public var alpha: Float
     public var multiplier: Float = 1
 
-    init(name: String, layer: any AdaptableLayer, down: Tensor, up: Tensor, alpha: Float) {
+    init(name: String, layer: any AdaptableLayer, factors: LoRAFactors) {
         self.name = name
         self.layer = layer
-        self.down = Parameter("\(name).lora_down.weight", down, trainable: true)
-        self.up = Parameter("\(name).lora_up.weight", up, trainable: true)
-        self.alpha = alpha
-    }
-
-    public func added(_ x: Tensor, to output: Tensor) -> Tensor { loRA(x, layer.kind, down: down.tensor, up: up.tensor, scale: multiplier * scale, addedTo: output) }
-}
-
-/// LoRA of a convolution: A has the layer's own kernel, stride and padding, B is 1×1.
-///
-/// `alpha` and `multiplier` change between steps only, by the one session that owns the model; hence `@unchecked Sendable`.
-public final class LoRAConv: LoRAModule, @unchecked Sendable {
-    public let name: String
-    public let layer: any AdaptableLayer
-    public let down: Parameter, up: Parameter
-    public var alpha: Float
-    public var multiplier: Float = 1
-
-    init(name: String, layer: any AdaptableLayer, down: Tensor, up: Tensor, alpha: Float) {
-        self.name = name
-        self.layer = layer
-        self.down = Parameter("\(name).lora_down.weight", down, trainable: true)
-        self.up = Parameter("\(name).lora_up.weight", up, trainable: true)
-        self.alpha = alpha
+        down = Parameter("\(name).lora_down.weight", factors.down, trainable: true)
+        up = Parameter("\(name).lora_up.weight", factors.up, trainable: true)
+        alpha = factors.alpha
     }
 
     public func added(_ x: Tensor, to output: Tensor) -> Tensor { loRA(x, layer.kind, down: down.tensor, up: up.tensor, scale: multiplier * scale, addedTo: output) }
@@ -160,11 +139,8 @@ extension AdaptableKind {
     }
 }
 
-/// Makes the module that fits a layer's kind and the way of training.
+/// Makes the module that fits the way of training.
 func loRAModule(_ kind: NetworkKind, name: String, layer: any AdaptableLayer, factors: LoRAFactors) -> any LoRAModule {
     if case .dylora(let unit, let rule) = kind { return DyLoRA(name: name, layer: layer, factors: factors, unit: unit, rule: rule) }
-    return switch layer.kind {
-    case .linear: LoRALinear(name: name, layer: layer, down: factors.down, up: factors.up, alpha: factors.alpha)
-    case .convolution: LoRAConv(name: name, layer: layer, down: factors.down, up: factors.up, alpha: factors.alpha)
-    }
+    return LoRA(name: name, layer: layer, factors: factors)
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Text
 
 /// The scale of a PEFT adapter, which its tensors do not tell: `lora_alpha` over the rank, by module.
 ///
@@ -23,44 +24,27 @@ struct PEFTConfiguration {
         }
     }
 
-    private init(_ parts: [(AdapterPart?, String)], _ object: [String: JSONTree], _ path: String) throws(AdapterError) {
+    private init(_ parts: [(AdapterPart?, String)], _ object: [String: JSON], _ path: String) throws(AdapterError) {
         var alpha: [AdapterPart?: Double] = [:], patterns: [AdapterPart?: [(String, Double)]] = [:], stabilised: Set<AdapterPart?> = []
         for (part, prefix) in parts {
             if let value = object[prefix + "lora_alpha"] {
-                guard let number = value.number else { throw .malformedConfiguration(reason: "\(prefix)lora_alpha is not a number", file: path) }
+                guard let number = value.double else { throw .malformedConfiguration(reason: "\(prefix)lora_alpha is not a number", file: path) }
                 alpha[part] = number
             }
-            if case .object(let table) = object[prefix + "alpha_pattern"] {
+            if let table = object[prefix + "alpha_pattern"]?.object {
                 // peft takes the first that matches; its writers sort the keys.
-                patterns[part] = table.sorted { $0.key < $1.key }.compactMap { key, value in value.number.map { (key, $0) } }
+                patterns[part] = table.sorted { $0.key < $1.key }.compactMap { key, value in value.double.map { (key, $0) } }
             }
-            if case .flag(true) = object[prefix + "use_rslora"] { stabilised.insert(part) }
+            if object[prefix + "use_rslora"] == true { stabilised.insert(part) }
         }
         (self.alpha, self.patterns, self.stabilised) = (alpha, patterns, stabilised)
     }
 
-    private static func object(_ data: Data, _ what: String, _ path: String) throws(AdapterError) -> [String: JSONTree] {
-        guard let object = try? JSONDecoder().decode([String: JSONTree].self, from: data) else {
+    private static func object(_ data: Data, _ what: String, _ path: String) throws(AdapterError) -> [String: JSON] {
+        guard let object = (try? JSON(parsing: [UInt8](data)))?.object else {
             throw .malformedConfiguration(reason: "\(what) is no JSON object", file: path)
         }
         return object
-    }
-
-    /// As much of JSON as the description needs.
-    private enum JSONTree: Decodable {
-        case number(Double), flag(Bool), object([String: JSONTree]), other
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.singleValueContainer()
-            self = if let flag = try? container.decode(Bool.self) { .flag(flag) }
-                else if let number = try? container.decode(Double.self) { .number(number) }
-                else if let object = try? container.decode([String: JSONTree].self) { .object(object) }
-                else { .other }
-        }
-
-        var number: Double? {
-            if case .number(let number) = self { number } else { nil }
-        }
     }
 
     /// α of a module such that α / r is its scale; nil where nothing is said of it.

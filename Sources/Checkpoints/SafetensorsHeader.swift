@@ -1,3 +1,5 @@
+import Text
+
 /// The table at the start of a safetensors file, read and checked: a length, JSON, then the tensors' bytes without gaps.
 ///
 /// Source: the format's description in the safetensors repository and the checks of its reference reader. Nothing in it is
@@ -19,21 +21,21 @@ struct SafetensorsHeader {
     init(_ bytes: UnsafeRawBufferPointer, file: String) throws(CheckpointError) {
         let length = try Self.length(bytes, file: file)
         dataOffset = 8 + length
-        var scanner = JSONScanner(UnsafeRawBufferPointer(rebasing: bytes[..<dataOffset]), at: 8)
-        let failing = { (failure: JSONScanner.Failure) in
-            CheckpointError.malformedHeader(file: file, offset: failure.offset, reason: failure.reason)
+        var reader = JSONReader.strict(UnsafeRawBufferPointer(rebasing: bytes[..<dataOffset]), at: 8)
+        let failing = { (failure: JSONError) in
+            CheckpointError.malformedHeader(file: file, offset: failure.offset, reason: failure.description)
         }
         var sawMetadata = false
-        try scanner.object({ (scanner, key) throws(CheckpointError) in
+        try reader.object({ (reader, key) throws(CheckpointError) in
             if key == "__metadata__" {
                 if sawMetadata { throw .duplicateKey(key, file: file) }
                 sawMetadata = true
-                metadata = try Self.metadata(&scanner, file: file)
-            } else if entries.updateValue(try Self.entry(&scanner, key: key, file: file), forKey: key) != nil {
+                metadata = try Self.metadata(&reader, file: file)
+            } else if entries.updateValue(try Self.entry(&reader, key: key, file: file), forKey: key) != nil {
                 throw .duplicateKey(key, file: file)
             }
         }, failing: failing)
-        do throws(JSONScanner.Failure) { try scanner.end() } catch { throw failing(error) }
+        do throws(JSONError) { try reader.end() } catch { throw failing(error) }
         try checkRanges(dataCount: bytes.count - dataOffset, file: file)
     }
 
@@ -52,36 +54,36 @@ struct SafetensorsHeader {
         return Int(length)
     }
 
-    private static func metadata(_ scanner: inout JSONScanner, file: String) throws(CheckpointError) -> [String: String] {
+    private static func metadata(_ reader: inout JSONReader, file: String) throws(CheckpointError) -> [String: String] {
         var metadata: [String: String] = [:]
-        try scanner.object({ (scanner, key) throws(CheckpointError) in
+        try reader.object({ (reader, key) throws(CheckpointError) in
             let value: String
-            do throws(JSONScanner.Failure) { value = try scanner.string() } catch {
-                throw .malformedHeader(file: file, offset: error.offset, reason: "metadata \(quoted(key)) must be text: \(error.reason)")
+            do throws(JSONError) { value = try reader.string() } catch {
+                throw .malformedHeader(file: file, offset: error.offset, reason: "metadata \(quoted(key)) must be text: \(error.description)")
             }
             if metadata.updateValue(value, forKey: key) != nil { throw .duplicateKey(key, file: file) }
             if metadata.count > maximumMetadata {
-                throw .malformedHeader(file: file, offset: scanner.offset, reason: "more than \(maximumMetadata) entries of metadata")
+                throw .malformedHeader(file: file, offset: reader.offset, reason: "more than \(maximumMetadata) entries of metadata")
             }
-        }, failing: { .malformedHeader(file: file, offset: $0.offset, reason: "metadata: \($0.reason)") })
+        }, failing: { .malformedHeader(file: file, offset: $0.offset, reason: "metadata: \($0.description)") })
         return metadata
     }
 
-    private static func entry(_ scanner: inout JSONScanner, key: String, file: String) throws(CheckpointError) -> Entry {
+    private static func entry(_ reader: inout JSONReader, key: String, file: String) throws(CheckpointError) -> Entry {
         var typeName: String?, shape: [Int]?, range: [Int]?
-        let failing = { (failure: JSONScanner.Failure) in
-            CheckpointError.malformedHeader(file: file, offset: failure.offset, reason: "tensor \(quoted(key)): \(failure.reason)")
+        let failing = { (failure: JSONError) in
+            CheckpointError.malformedHeader(file: file, offset: failure.offset, reason: "tensor \(quoted(key)): \(failure.description)")
         }
-        try scanner.object({ (scanner, field) throws(CheckpointError) in
+        try reader.object({ (reader, field) throws(CheckpointError) in
             let isRepeated: Bool
-            do throws(JSONScanner.Failure) {
+            do throws(JSONError) {
                 switch field {
-                case "dtype": (isRepeated, typeName) = (typeName != nil, try scanner.string())
-                case "shape": (isRepeated, shape) = (shape != nil, try scanner.wholeNumbers(atMost: maximumRank))
-                case "data_offsets": (isRepeated, range) = (range != nil, try scanner.wholeNumbers(atMost: 2))
+                case "dtype": (isRepeated, typeName) = (typeName != nil, try reader.string())
+                case "shape": (isRepeated, shape) = (shape != nil, try reader.wholeNumbers(atMost: maximumRank))
+                case "data_offsets": (isRepeated, range) = (range != nil, try reader.wholeNumbers(atMost: 2))
                 default:
                     isRepeated = false
-                    try scanner.skipValue()
+                    try reader.skipValue()
                 }
             } catch { throw failing(error) }
             if isRepeated { throw .duplicateKey("\(key)/\(field)", file: file) }

@@ -1,4 +1,5 @@
 import TensorCore
+import Text
 
 /// A tensor of any element type, as bytes: what `SafetensorsWriter` stores beside the float tensors.
 public struct StoredTensor: Sendable, Equatable {
@@ -97,13 +98,13 @@ private struct Plan {
     private static func header(_ items: [Item], _ metadata: [String: String]) -> [UInt8] {
         var members: [String] = []
         if !metadata.isEmpty {
-            let pairs = metadata.sorted { $0.key < $1.key }.map { "\(json($0.key)):\(json($0.value))" }
+            let pairs = metadata.sorted { $0.key < $1.key }.map { "\(JSON.literal($0.key)):\(JSON.literal($0.value))" }
             members.append("\"__metadata__\":{\(pairs.joined(separator: ","))}")
         }
         var position = 0
         for item in items {
             let shape = item.shape.map(String.init).joined(separator: ",")
-            members.append("\(json(item.name)):{\"dtype\":\"\(item.type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(position),\(position + item.count)]}")
+            members.append("\(JSON.literal(item.name)):{\"dtype\":\"\(item.type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(position),\(position + item.count)]}")
             position += item.count
         }
         var text = Array("{\(members.joined(separator: ","))}".utf8)
@@ -129,26 +130,5 @@ private struct Plan {
     private func borrow(_ bytes: [UInt8], _ append: (UnsafeRawBufferPointer) throws(CheckpointError) -> Void) throws(CheckpointError) {
         let result = bytes.withUnsafeBytes { bytes in Result { () throws(CheckpointError) in try append(bytes) } }
         try result.get()
-    }
-
-    /// A JSON string as serde_json writes it: UTF-8 as it is; quotes, backslashes and control characters escaped.
-    private static func json(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case "\u{8}": result += "\\b"
-            case "\u{C}": result += "\\f"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

@@ -1,4 +1,5 @@
 import TensorCore
+import Text
 
 /// A model in several files, with the table `*.safetensors.index.json` that says which tensor is where.
 public final class ShardedSafetensors: WeightFile {
@@ -46,27 +47,27 @@ public final class ShardedSafetensors: WeightFile {
     }
 
     private static func weightMap(_ path: String) throws(CheckpointError) -> [String: String] {
-        let failing = { (failure: JSONScanner.Failure) in
-            CheckpointError.malformedIndex(file: path, reason: "byte \(failure.offset): \(failure.reason)")
+        let failing = { (failure: JSONError) in
+            CheckpointError.malformedIndex(file: path, reason: "byte \(failure.offset): \(failure.description)")
         }
         var map: [String: String]?
         try MappedFile(path: path).withBytes { (bytes) throws(CheckpointError) in
-            var scanner = JSONScanner(bytes)
-            try scanner.object({ (scanner, key) throws(CheckpointError) in
+            var reader = JSONReader.strict(bytes)
+            try reader.object({ (reader, key) throws(CheckpointError) in
                 guard key == "weight_map" else {
-                    do throws(JSONScanner.Failure) { try scanner.skipValue() } catch { throw failing(error) }
+                    do throws(JSONError) { try reader.skipValue() } catch { throw failing(error) }
                     return
                 }
                 if map != nil { throw .duplicateKey(key, file: path) }
                 var found: [String: String] = [:]
-                try scanner.object({ (scanner, key) throws(CheckpointError) in
+                try reader.object({ (reader, key) throws(CheckpointError) in
                     let file: String
-                    do throws(JSONScanner.Failure) { file = try scanner.string() } catch { throw failing(error) }
+                    do throws(JSONError) { file = try reader.string() } catch { throw failing(error) }
                     if found.updateValue(file, forKey: key) != nil { throw .duplicateKey(key, file: path) }
                 }, failing: failing)
                 map = found
             }, failing: failing)
-            do throws(JSONScanner.Failure) { try scanner.end() } catch { throw failing(error) }
+            do throws(JSONError) { try reader.end() } catch { throw failing(error) }
         }
         guard let map else { throw .malformedIndex(file: path, reason: "it has no \"weight_map\"") }
         return map

@@ -3,6 +3,7 @@ import FoundationEssentials
 #else
 import Foundation
 #endif
+import TensorCore
 import Imaging
 
 /// How a folder of pictures is read.
@@ -235,11 +236,9 @@ private struct Reader {
 
     /// FNV-1a over size and pixels.
     private static func hash(_ picture: Pixels) -> UInt64 {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325 ^ UInt64(picture.width) << 32 ^ UInt64(picture.height)
-        picture.rgb.withUnsafeBufferPointer { bytes in
-            for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        }
-        return hash
+        var hash = FNV1a(seed: UInt64(picture.width) << 32 ^ UInt64(picture.height))
+        picture.rgb.withUnsafeBytes { hash.add($0) }
+        return hash.value
     }
 }
 

@@ -3,6 +3,7 @@ import FoundationEssentials
 #else
 import Foundation
 #endif
+import Text
 
 /// Pictures that are trained on together: one folder.
 public struct Subset: Sendable, Equatable, Codable {
@@ -151,9 +152,7 @@ struct FolderLayout {
         let wanted = lastComponent(path)
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: parent) else { return nil }
         let folders = names.filter { !$0.hasPrefix(".") && isFolder(parent + "/" + $0) }
-        guard let best = folders.min(by: { ($0.difference(from: wanted).count, $0) < ($1.difference(from: wanted).count, $1) }),
-            best.difference(from: wanted).count <= max(2, wanted.count / 2)
-        else { return nil }
+        guard let best = nearestName(to: wanted, among: folders.sorted()) else { return nil }
         return cut == nil ? best : (parent == "/" ? "/" + best : parent + "/" + best)
     }
 }

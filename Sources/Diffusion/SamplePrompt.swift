@@ -1,3 +1,5 @@
+import Text
+
 /// One picture to draw, as a line of Kohya's sample prompts says it: text, then ` --flag value`; `--rng` is ours.
 public struct SamplePrompt: Sendable, Equatable, Codable {
     public var text: String
@@ -71,7 +73,7 @@ public struct SamplePrompt: Sendable, Equatable, Codable {
             let words = part[...].trimmingSpaces.split(separator: " ", maxSplits: 1)
             let name = words.first.map { String($0).lowercased() } ?? ""
             guard let flag = Flag(rawValue: name) else {
-                throw .unknownPromptFlag(name, nearest: nearest(to: name, in: Flag.allCases.map(\.rawValue)), line: line)
+                throw .unknownPromptFlag(name, nearest: nearestName(to: name, among: Flag.allCases.map(\.rawValue)), line: line)
             }
             guard words.count == 2 else {
                 if flag == .n {         // `--n` alone: no negative prompt

@@ -1,3 +1,5 @@
+import Text
+
 /// Why a message from the wire is not what the protocol says. Such messages are dropped, never answered: their sender is unknown.
 public enum WireError: Error, Equatable, Sendable {
     case missingDelimiter
@@ -9,27 +11,6 @@ public enum WireError: Error, Equatable, Sendable {
     case invalidJSON(frame: String, JSONError)
     case notAnObject(frame: String)
     case missingHeaderField(String)
-}
-
-/// Why text is not JSON.
-public struct JSONError: Error, Equatable, Sendable {
-    public enum Reason: Equatable, Sendable {
-        case invalidUTF8
-        case unexpectedEnd
-        case unexpectedByte(UInt8)
-        case invalidNumber
-        case invalidEscape
-        case trailingBytes
-        case tooDeep(limit: Int)
-    }
-    public var reason: Reason
-    /// Bytes from the start.
-    public var offset: Int
-
-    public init(reason: Reason, offset: Int) {
-        self.reason = reason
-        self.offset = offset
-    }
 }
 
 /// The kernel cannot start: shown on standard error, ends the process with status 1.

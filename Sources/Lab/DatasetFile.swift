@@ -1,6 +1,7 @@
 import Datasets
 import Kernel
 import TOML
+import Text
 
 /// Kohya's dataset TOML, as `%%dataset` takes it: `[general]` for all, `[[datasets]]` with a resolution, in each `[[datasets.subsets]]`
 /// with a folder of pictures. What stands further out holds where nothing else is said further in (sd-scripts' `config_util`).

@@ -1,5 +1,6 @@
 import Kernel
 import TOML
+import Text
 import Training
 
 /// What a user asked for, by Kohya's names: read and checked one by one, not applied yet.

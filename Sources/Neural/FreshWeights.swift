@@ -54,9 +54,9 @@ package struct CounterStream: Sendable {
     private let base: UInt64
 
     package init(seed: UInt64, key: String) {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325                        // FNV-1a, 64 bits
-        for byte in key.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        base = Self.mixed(seed &+ 0x9e37_79b9_7f4a_7c15) ^ hash
+        var hash = FNV1a()
+        hash.add(key)
+        base = Self.mixed(seed &+ 0x9e37_79b9_7f4a_7c15) ^ hash.value
     }
 
     /// Uniform on `[0, 1)`, a multiple of 2⁻²⁴.

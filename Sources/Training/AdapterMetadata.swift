@@ -6,6 +6,7 @@ import FoundationEssentials
 #else
 import Foundation
 #endif
+import Text
 
 /// What tells an adapter file's reader how it was made: Kohya's `ss_*` entries and the `modelspec.*` standard. Values are the
 /// text that Python's `str()` gives, as readers expect.
@@ -106,21 +107,6 @@ private enum Python {
 /// JSON text with keys in a given order.
 private enum JSONText {
     static func object(_ members: [(key: String, json: String)]) -> String {
-        "{" + members.map { "\(string($0.key)): \($0.json)" }.joined(separator: ", ") + "}"
-    }
-
-    static func string(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
+        "{" + members.map { "\(JSON.literal($0.key)): \($0.json)" }.joined(separator: ", ") + "}"
     }
 }

@@ -134,17 +134,13 @@ extension Trainer {
 extension Dataset {
     /// Sixteen digits that change when pictures, repeats, buckets or their order do; captions may be edited.
     var fingerprint: String {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325                                    // FNV-1a
-        func mix(_ value: UInt64) {
-            for shift in stride(from: 0, to: 64, by: 8) { hash = (hash ^ (value >> UInt64(shift) & 0xFF)) &* 0x100_0000_01b3 }
-        }
+        var hash = FNV1a()
         for item in items {
-            mix(item.contentHash)
-            mix(UInt64(item.repeats))
-            mix(UInt64(item.placement.bucket.width) << 32 | UInt64(item.placement.bucket.height))
-            mix(item.isRegularisation ? 1 : 0)
+            hash.add(item.contentHash)
+            hash.add(UInt64(item.repeats))
+            hash.add(UInt64(item.placement.bucket.width) << 32 | UInt64(item.placement.bucket.height))
+            hash.add(UInt64(item.isRegularisation ? 1 : 0))
         }
-        let digits = String(hash, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+        return hash.digits
     }
 }

@@ -1,7 +1,9 @@
 import Adapters
+import Checkpoints
 import Foundation
 import Models
 import Neural
+import TensorCore
 import TestSupport
 import Testing
 
@@ -18,10 +20,9 @@ import Testing
     }
 
     private func hash(_ text: String) -> String {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325                           // FNV-1a
-        for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        let digits = String(hash, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+        var hash = FNV1a()
+        hash.add(text)
+        return hash.digits
     }
 
     @Test("every layer's LDM path is the one that diffusers reads, and comes back", arguments: [("sd1", UNetLayout.standard), ("sd2", .standard), ("sdxl", .xl)])

@@ -88,13 +88,6 @@ import Testing
         #expect(error.hint == "Did you mean --all?")
     }
 
-    @Test("near names are found, far ones are not", arguments: [
-        ("lrr", "lr"), ("trian", "train"), ("eco", "echo"), ("ecoh", "echo"), ("max_train_epoch", "max_train_epochs"), ("TRAIN", "train"), ("tra", "train"), ("zzz", nil), ("", nil), ("x", nil),
-    ] as [(String, String?)])
-    func nearest(given: String, found: String?) {
-        #expect(nearestName(to: given, among: ["train", "lr", "echo", "max_train_epochs", "n"]) == found)
-    }
-
     @Test("ranges say what they hold", arguments: [
         (NumberRange.positive(), "a number above 0"), (.nonNegative(upTo: 1), "a number from 0 to 1"), (.finite, "a number"), (NumberRange(0, 1, lowerIsExclusive: true), "a number above 0 and of at most 1"),
         (NumberRange(-.infinity, 5, upperIsExclusive: true), "a number below 5"),

@@ -1,3 +1,5 @@
+import Text
+
 /// The samplers there are, each following one diffusers class made `from_config` of the checkpoint's scheduler configuration.
 public enum SamplerKind: String, Codable, Sendable, CaseIterable {
     case ddim
@@ -40,7 +42,7 @@ public enum SamplerKind: String, Codable, Sendable, CaseIterable {
 
     /// - Throws: `DiffusionError.unknownSampler` with the nearest name.
     public init(named name: String) throws(DiffusionError) {
-        guard let kind = Self.aliases[Self.plain(name)] else { throw .unknownSampler(name, nearest: nearest(to: name, in: Self.spellings)) }
+        guard let kind = Self.aliases[Self.plain(name)] else { throw .unknownSampler(name, nearest: nearestName(to: name, among: Self.spellings)) }
         self = kind
     }
 

@@ -1,3 +1,5 @@
+import Text
+
 /// A verified, parsed request.
 public struct IncomingMessage: Sendable {
     public let identities: [[UInt8]]

@@ -1,4 +1,5 @@
 import JupyterWire
+import Text
 
 /// What could stand at the cursor: names of magics, options, their values, paths. Reads the specifications only, so it answers while a cell runs.
 package struct Completion: Equatable {

@@ -1,4 +1,5 @@
 import JupyterWire
+import Text
 
 /// Documentation for what stands under, or just left of, the cursor: an option, else the magic whose line it is.
 package enum Inspection {

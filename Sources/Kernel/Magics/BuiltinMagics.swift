@@ -1,3 +1,5 @@
+import Text
+
 /// Magics that every kernel has: they need no training, and let front ends be tried out.
 enum BuiltinMagics {
     static func all() -> [any Magic] {

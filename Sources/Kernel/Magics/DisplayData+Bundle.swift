@@ -12,9 +12,17 @@ extension DisplayData {
         return .object(data.merging(further) { own, _ in own })
     }
 
-    /// `metadata` of a display message: the size to show the picture at.
+    /// `metadata` of a display message: the size to show the picture at, in CSS pixels.
     var bundleMetadata: JSON {
-        guard png != nil, let pixelSize else { return [:] }
-        return ["image/png": ["width": .integer(pixelSize.width), "height": .integer(pixelSize.height)]]
+        guard let png, let pixelDensity, png.count >= Self.sidesInPNG.upperBound else { return [:] }
+        func side(_ bytes: Range<Int>) -> JSON {
+            let pixels = png[bytes].reduce(0) { $0 << 8 | Int($1) }
+            return .integer((pixels + pixelDensity - 1) / pixelDensity)
+        }
+        let start = Self.sidesInPNG.lowerBound, middle = start + 4
+        return ["image/png": ["width": side(start..<middle), "height": side(middle..<Self.sidesInPNG.upperBound)]]
     }
+
+    /// Where a PNG's header has width and height, four bytes each, the highest first.
+    private static let sidesInPNG = 16..<24
 }

@@ -7,24 +7,14 @@ public struct DisplayData: Sendable, Equatable {
     public var svg: String?
     /// A PNG file's bytes.
     public var png: [UInt8]?
-    /// Size to show the PNG at, in CSS pixels: half its size in pixels for a figure drawn for high density displays.
-    public var pixelSize: PixelSize?
+    /// The PNG's pixels for each CSS pixel it is shown at: 2 for a figure drawn for high density displays; nil leaves its size to the front end.
+    public var pixelDensity: Int?
     public var json: JSON?
     /// Further forms by MIME type, for programs: front ends pass over types they do not know.
     public var further: [String: JSON]
 
-    /// Width and height in CSS pixels.
-    public struct PixelSize: Sendable, Equatable {
-        public var width: Int
-        public var height: Int
-        public init(width: Int, height: Int) {
-            self.width = width
-            self.height = height
-        }
-    }
-
     public init(
-        plain: String, html: String? = nil, markdown: String? = nil, svg: String? = nil, png: [UInt8]? = nil, pixelSize: PixelSize? = nil,
+        plain: String, html: String? = nil, markdown: String? = nil, svg: String? = nil, png: [UInt8]? = nil, pixelDensity: Int? = nil,
         json: JSON? = nil, further: [String: JSON] = [:]
     ) {
         self.plain = plain
@@ -32,7 +22,7 @@ public struct DisplayData: Sendable, Equatable {
         self.markdown = markdown
         self.svg = svg
         self.png = png
-        self.pixelSize = pixelSize
+        self.pixelDensity = pixelDensity
         self.json = json
         self.further = further
     }

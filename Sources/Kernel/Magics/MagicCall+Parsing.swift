@@ -1,3 +1,5 @@
+import Text
+
 extension MagicCall {
     /// Reads the arguments of a magic: `[positional]… [--flag value]…` in any order.
     /// - Throws: `MagicError` naming what was given, what is allowed and the nearest valid name.

@@ -1,3 +1,5 @@
+import Text
+
 /// The magics of a kernel, found by name.
 package struct MagicTable: Sendable {
     private let magics: [String: any Magic]

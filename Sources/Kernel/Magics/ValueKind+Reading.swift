@@ -1,3 +1,5 @@
+import Text
+
 extension ValueKind {
     /// Reads and checks one value.
     /// - Parameters:

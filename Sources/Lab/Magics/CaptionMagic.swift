@@ -4,6 +4,7 @@ import Imaging
 import Kernel
 import Models
 import Plotting
+import Text
 
 /// `%caption`: has the captioner write a sentence beside each picture; `show`, `edit`, `replace` and `tags` work on them by hand.
 struct CaptionMagic: Magic {

@@ -8,9 +8,7 @@ extension DisplayData {
     /// - Parameter plain: the same in words.
     /// - Throws: `ImageError` when the card is too large to encode.
     init(card: Pixels, plain: String, effort: PNG.Effort = .small) throws {
-        self.init(
-            plain: plain, png: try PNG.encode(card, effort: effort),
-            pixelSize: PixelSize(width: (card.width + 1) / 2, height: (card.height + 1) / 2))
+        self.init(plain: plain, png: try PNG.encode(card, effort: effort), pixelDensity: 2)
     }
 
     /// A picture as it is, with its settings inside.

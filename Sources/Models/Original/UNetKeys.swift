@@ -1,50 +1,12 @@
 import Checkpoints
 
 extension KeyTable {
-    /// The original names of a UNet (without "model.diffusion_model.") in terms of diffusers'. The original numbers all layers of
-    /// the way down, and of the way up, in one row; halvings and doublings count among them.
+    /// The original names of a UNet (without "model.diffusion_model.") in terms of diffusers'.
     static func unet(_ configuration: UNet.Configuration) throws(ConfigurationError) -> KeyTable {
-        let levels = try configuration.levels(), last = levels.count - 1
-        var rules = [
-            Rule("input_blocks.0.0", "conv_in"), Rule("time_embed.0", "time_embedding.linear_1"), Rule("time_embed.2", "time_embedding.linear_2"),
-            Rule("out.0", "conv_norm_out"), Rule("out.2", "conv_out"),
-        ]
-        if configuration.additionEmbedType != nil {
-            rules += [Rule("label_emb.0.0", "add_embedding.linear_1"), Rule("label_emb.0.2", "add_embedding.linear_2")]
-        }
-        var block = 1
-        for (i, level) in levels.enumerated() {
-            let attends = configuration.downBlockTypes[i].hasPrefix("CrossAttn")
-            for layer in 0..<level.layers {
-                rules += resnet("input_blocks.\(block).0", "down_blocks.\(i).resnets.\(layer)")
-                if attends { rules.append(Rule("input_blocks.\(block).1", "down_blocks.\(i).attentions.\(layer)")) }
-                block += 1
-            }
-            if i < last {
-                rules.append(Rule("input_blocks.\(block).0.op", "down_blocks.\(i).downsamplers.0.conv"))
-                block += 1
-            }
-        }
-        rules += resnet("middle_block.0", "mid_block.resnets.0") + resnet("middle_block.2", "mid_block.resnets.1")
-        rules.append(Rule("middle_block.1", "mid_block.attentions.0"))
-        block = 0
-        for (i, level) in levels.reversed().enumerated() {
-            let attends = configuration.upBlockTypes[i].hasPrefix("CrossAttn")
-            for layer in 0...level.layers {
-                rules += resnet("output_blocks.\(block).0", "up_blocks.\(i).resnets.\(layer)")
-                if attends { rules.append(Rule("output_blocks.\(block).1", "up_blocks.\(i).attentions.\(layer)")) }
-                if layer == level.layers, i < last {
-                    rules.append(Rule("output_blocks.\(block).\(attends ? 2 : 1).conv", "up_blocks.\(i).upsamplers.0.conv"))
-                }
-                block += 1
-            }
-        }
-        return KeyTable(rules)
-    }
-
-    private static func resnet(_ original: String, _ name: String) -> [Rule] {
-        [("in_layers.0", "norm1"), ("in_layers.2", "conv1"), ("emb_layers.1", "time_emb_proj"), ("out_layers.0", "norm2"), ("out_layers.3", "conv2"),
-            ("skip_connection", "conv_shortcut")].map { Rule("\(original).\($0)", "\(name).\($1)") }
+        UNetLayout(
+            layers: try configuration.levels().map(\.layers), attendsDown: configuration.downBlockTypes.map { $0.hasPrefix("CrossAttn") },
+            attendsUp: configuration.upBlockTypes.map { $0.hasPrefix("CrossAttn") }, hasAddedEmbedding: configuration.additionEmbedType != nil
+        ).table
     }
 }
 

@@ -1,4 +1,5 @@
 import Neural
+import Text
 
 extension Tagger {
     /// `config.json` as timm writes it: an architecture's name, and what differs from its defaults.
@@ -27,7 +28,7 @@ extension Tagger {
             // Older files hold the values of "pretrained_cfg" beside the rest.
             let own = try Pretrained(from: decoder), pretrained = try c.decodeIfPresent(Pretrained.self, forKey: .pretrained) ?? own
             architecture = String(try c.decode(String.self, forKey: .architecture).prefix { $0 != "." })
-            var arguments = ModelArguments(try c.decodeIfPresent([String: JSONValue].self, forKey: .arguments) ?? [:])
+            var arguments = ModelArguments(try c.decodeIfPresent([String: JSON].self, forKey: .arguments) ?? [:])
             guard let start = ArchitectureName(architecture) else {
                 throw ConfigurationError.unsupported(key: "architecture", value: "\"\(architecture)\"", supported: ArchitectureName.supported)
             }
@@ -130,7 +131,7 @@ struct ArchitectureName {
 
 /// timm's `model_args`: read one by one, so that an argument that nothing has read is told and not passed over.
 struct ModelArguments {
-    private var values: [String: JSONValue]
+    private var values: [String: JSON]
 
     /// Arguments that only training, or the way of starting, depends on.
     private static let ignorable: Set<String> = [
@@ -138,44 +139,44 @@ struct ModelArguments {
         "head_init_scale", "strict_img_size", "dynamic_img_size", "dynamic_img_pad",
     ]
 
-    init(_ values: [String: JSONValue]) { self.values = values.filter { !Self.ignorable.contains($0.key) } }
+    init(_ values: [String: JSON]) { self.values = values.filter { !Self.ignorable.contains($0.key) } }
 
     /// The argument, counted as read. Null counts as absent, as in timm.
-    mutating func take(_ key: String) -> JSONValue? {
+    mutating func take(_ key: String) -> JSON? {
         let value = values.removeValue(forKey: key)
         return value == .null ? nil : value
     }
 
     mutating func number(_ key: String) throws(ConfigurationError) -> Int? {
         guard let value = take(key) else { return nil }
-        guard case .number(let number) = value, let whole = Int(exactly: number) else { throw invalid(key, value, "a whole number") }
+        guard let whole = value.integer else { throw invalid(key, value, "a whole number") }
         return whole
     }
 
     mutating func decimal(_ key: String) throws(ConfigurationError) -> Double? {
         guard let value = take(key) else { return nil }
-        guard case .number(let number) = value else { throw invalid(key, value, "a number") }
+        guard let number = value.double else { throw invalid(key, value, "a number") }
         return number
     }
 
     mutating func flag(_ key: String) throws(ConfigurationError) -> Bool? {
         guard let value = take(key) else { return nil }
-        guard case .bool(let flag) = value else { throw invalid(key, value, "true or false") }
+        guard let flag = value.bool else { throw invalid(key, value, "true or false") }
         return flag
     }
 
     mutating func word(_ key: String) throws(ConfigurationError) -> String? {
         guard let value = take(key) else { return nil }
-        guard case .string(let word) = value else { throw invalid(key, value, "a word") }
+        guard let word = value.string else { throw invalid(key, value, "a word") }
         return word
     }
 
     /// A number, or a list of them.
     mutating func numbers(_ key: String) throws(ConfigurationError) -> [Int]? {
         guard let value = take(key) else { return nil }
-        let list: [JSONValue] = if case .array(let values) = value { values } else { [value] }
+        let list = value.array ?? [value]
         return try list.map { item throws(ConfigurationError) in
-            guard case .number(let number) = item, let whole = Int(exactly: number) else { throw invalid(key, value, "whole numbers") }
+            guard let whole = item.integer else { throw invalid(key, value, "whole numbers") }
             return whole
         }
     }
@@ -208,7 +209,7 @@ struct ModelArguments {
     }
 
     /// Requires an argument to be absent or to have the value that is built here.
-    mutating func require(_ key: String, _ allowed: JSONValue...) throws(ConfigurationError) {
+    mutating func require(_ key: String, _ allowed: JSON...) throws(ConfigurationError) {
         guard let value = take(key), !allowed.contains(value) else { return }
         throw .unsupported(key: key, value: value.description, supported: allowed.map(\.description).joined(separator: ", "))
     }
@@ -218,7 +219,7 @@ struct ModelArguments {
         throw .unsupported(key: "model_args.\(key)", value: value.description, supported: "no such argument for this architecture")
     }
 
-    private func invalid(_ key: String, _ value: JSONValue, _ expected: String) -> ConfigurationError {
+    private func invalid(_ key: String, _ value: JSON, _ expected: String) -> ConfigurationError {
         .invalid(key: "model_args.\(key)", value: value.description, expected: expected)
     }
 }

@@ -30,9 +30,9 @@ struct TaggerConvNeXt: Sendable {
             c.activation = try arguments.activation("act_layer") ?? activation
             guard pool == nil || pool == "avg" else { throw .unsupported(key: "global_pool", value: "\"\(pool ?? "")\"", supported: "\"avg\"") }
             try arguments.require("stem_type", .string("patch"))
-            try arguments.require("output_stride", .number(32))
+            try arguments.require("output_stride", 32)
             for key in ["head_norm_first", "use_grn"] { try arguments.require(key, .bool(false)) }
-            try arguments.require("in_chans", .number(3))
+            try arguments.require("in_chans", 3)
             try arguments.require("norm_layer", .string("layernorm"), .string("layernorm2d"))
             return c
         }

@@ -38,7 +38,7 @@ struct TaggerSwinV2: Sendable {
             c.alwaysPartitions = try arguments.flag("always_partition") ?? alwaysPartitions
             c.activation = try arguments.activation("act_layer") ?? activation
             guard pool == nil || pool == "avg" else { throw .unsupported(key: "global_pool", value: "\"\(pool ?? "")\"", supported: "\"avg\"") }
-            try arguments.require("in_chans", .number(3))
+            try arguments.require("in_chans", 3)
             try arguments.require("norm_layer", .string("layernorm"))
             return c
         }

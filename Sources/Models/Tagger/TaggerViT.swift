@@ -40,10 +40,10 @@ struct TaggerViT: Sendable {
             c.poolsMean = pool == "avg"
             c.normalisesPooled = try arguments.flag("fc_norm") ?? c.poolsMean
             try arguments.require("pos_embed", .string("learn"))
-            try arguments.require("reg_tokens", .number(0))
+            try arguments.require("reg_tokens", 0)
             for key in ["pre_norm", "qk_norm", "pool_include_prefix", "scale_attn_norm", "scale_mlp_norm"] { try arguments.require(key, .bool(false)) }
             try arguments.require("proj_bias", .bool(true))
-            try arguments.require("in_chans", .number(3))
+            try arguments.require("in_chans", 3)
             try arguments.require("norm_layer", .string("layernorm"))
             return c
         }

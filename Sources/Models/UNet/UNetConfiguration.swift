@@ -1,4 +1,5 @@
 import Neural
+import Text
 
 extension UNet {
     /// `config.json` of diffusers' `UNet2DConditionModel`, with its keys and defaults.
@@ -85,14 +86,14 @@ extension UNet {
         }
 
         /// Keys of parts that no Stable Diffusion 1, 2 or XL model has, with the values under which they are absent.
-        private static let absentParts: [(key: String, allowed: [JSONValue])] = [
-            ("mid_block_scale_factor", [.number(1)]), ("dropout", [.number(0)]), ("reverse_transformer_layers_per_block", []),
-            ("encoder_hid_dim", []), ("encoder_hid_dim_type", []), ("num_attention_heads", []), ("dual_cross_attention", [.bool(false)]),
-            ("class_embed_type", []), ("num_class_embeds", []), ("resnet_time_scale_shift", [.string("default")]),
-            ("resnet_skip_time_act", [.bool(false)]), ("resnet_out_scale_factor", [.number(1)]),
-            ("time_embedding_type", [.string("positional")]), ("time_embedding_act_fn", []), ("timestep_post_act", []),
-            ("time_cond_proj_dim", []), ("attention_type", [.string("default")]), ("class_embeddings_concat", [.bool(false)]),
-            ("mid_block_only_cross_attention", [.bool(false)]), ("cross_attention_norm", []),
+        private static let absentParts: [(key: String, allowed: [JSON])] = [
+            ("mid_block_scale_factor", [1]), ("dropout", [0]), ("reverse_transformer_layers_per_block", []),
+            ("encoder_hid_dim", []), ("encoder_hid_dim_type", []), ("num_attention_heads", []), ("dual_cross_attention", [false]),
+            ("class_embed_type", []), ("num_class_embeds", []), ("resnet_time_scale_shift", ["default"]),
+            ("resnet_skip_time_act", [false]), ("resnet_out_scale_factor", [1]),
+            ("time_embedding_type", ["positional"]), ("time_embedding_act_fn", []), ("timestep_post_act", []),
+            ("time_cond_proj_dim", []), ("attention_type", ["default"]), ("class_embeddings_concat", [false]),
+            ("mid_block_only_cross_attention", [false]), ("cross_attention_norm", []),
         ]
     }
 }

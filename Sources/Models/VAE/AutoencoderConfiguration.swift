@@ -33,7 +33,7 @@ extension AutoencoderKL {
         }
 
         public init(from decoder: any Decoder) throws {
-            try decoder.requireOnly([("shift_factor", [.number(0)]), ("latents_mean", []), ("latents_std", [])])
+            try decoder.requireOnly([("shift_factor", [0]), ("latents_mean", []), ("latents_std", [])])
             let c = try decoder.container(keyedBy: CodingKeys.self)
             try c.read(.inChannels, into: &inChannels)
             try c.read(.outChannels, into: &outChannels)

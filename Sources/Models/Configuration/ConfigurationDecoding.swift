@@ -1,33 +1,4 @@
-/// Any JSON value: what a configuration holds under keys that are checked and not kept.
-enum JSONValue: Decodable, Equatable, Sendable, CustomStringConvertible {
-    case null
-    case bool(Bool)
-    case number(Double)
-    case string(String)
-    case array([JSONValue])
-    case object([String: JSONValue])
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() { self = .null }
-        else if let value = try? container.decode(Bool.self) { self = .bool(value) }
-        else if let value = try? container.decode(Double.self) { self = .number(value) }
-        else if let value = try? container.decode(String.self) { self = .string(value) }
-        else if let value = try? container.decode([JSONValue].self) { self = .array(value) }
-        else { self = .object(try container.decode([String: JSONValue].self)) }
-    }
-
-    var description: String {
-        switch self {
-        case .null: "null"
-        case .bool(let value): "\(value)"
-        case .number(let value): value == value.rounded() && abs(value) < 1e15 ? "\(Int(value))" : "\(value)"
-        case .string(let value): "\"\(value)\""
-        case .array(let values): "[\(values.map(\.description).joined(separator: ", "))]"
-        case .object(let values): "an object of \(values.count) keys"
-        }
-    }
-}
+import Text
 
 /// A value for all blocks, or one for each: `8` or `[5, 10, 20, 20]`.
 public enum OneOrMany<Value: Codable & Equatable & Sendable>: Codable, Equatable, Sendable {
@@ -96,10 +67,10 @@ extension Decoder {
     ///
     /// - Parameter table: keys with the values under which those parts are absent.
     /// - Throws: `ConfigurationError.unsupported`.
-    func requireOnly(_ table: [(key: String, allowed: [JSONValue])]) throws {
+    func requireOnly(_ table: [(key: String, allowed: [JSON])]) throws {
         let container = try container(keyedBy: AnyKey.self)
         for (key, allowed) in table {
-            guard let value = try container.decodeIfPresent(JSONValue.self, forKey: AnyKey(key)), value != .null else { continue }
+            guard let value = try container.decodeIfPresent(JSON.self, forKey: AnyKey(key)), value != .null else { continue }
             if !allowed.contains(value) {
                 let supported = allowed.isEmpty ? "null" : allowed.map(\.description).joined(separator: ", ")
                 throw ConfigurationError.unsupported(key: key, value: value.description, supported: supported)

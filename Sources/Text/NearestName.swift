@@ -21,7 +21,7 @@ public func nearestName(to name: String, among candidates: [String]) -> String? 
 }
 
 /// The form in which names are compared: lower case, `_` for `-`.
-func normalizedName(_ name: String) -> String {
+package func normalizedName(_ name: String) -> String {
     String(name.lowercased().map { $0 == "-" ? "_" : $0 })
 }
 

@@ -1,7 +1,7 @@
-/// A JSON value (RFC 8259), as it stands in the four JSON frames of a Jupyter message.
+/// A JSON value (RFC 8259): of a message's frames, or of a file that describes a model or an adapter.
 ///
-/// The wire has manners that Foundation's coders lack: lone surrogates become U+FFFD instead of an error, integers may arrive as `1.0`,
-/// a value that is not finite leaves as `null`, and depth is limited. See `JSONParser` and `JSONWriter`.
+/// Reading and writing have manners that Foundation's coders lack: lone surrogates become U+FFFD instead of an error, integers may
+/// arrive as `1.0`, a value that is not finite leaves as `null`, and depth is limited. See `JSONReader` and `bytes`.
 public enum JSON: Sendable, Equatable {
     case null
     case bool(Bool)
@@ -69,4 +69,33 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Express
     public init(arrayLiteral elements: JSON...) { self = .array(elements) }
     public init(dictionaryLiteral elements: (String, JSON)...) { self = .object(Dictionary(elements) { _, last in last }) }
     public init(nilLiteral: ()) { self = .null }
+}
+
+extension JSON: CustomStringConvertible {
+    /// As an error names a value: whole numbers without a point, objects by their size.
+    public var description: String {
+        switch self {
+        case .null: "null"
+        case .bool(let value): "\(value)"
+        case .integer(let value): "\(value)"
+        case .number(let value): Int(exactly: value).map { "\($0)" } ?? "\(value)"
+        case .string(let value): "\"\(value)\""
+        case .array(let values): "[\(values.map(\.description).joined(separator: ", "))]"
+        case .object(let members): "an object of \(members.count) keys"
+        }
+    }
+}
+
+extension JSON: Decodable {
+    /// Any value under a key that a coder reads.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        self = if container.decodeNil() { .null }
+            else if let value = try? container.decode(Bool.self) { .bool(value) }
+            else if let value = try? container.decode(Int.self) { .integer(value) }
+            else if let value = try? container.decode(Double.self) { .number(value) }
+            else if let value = try? container.decode(String.self) { .string(value) }
+            else if let value = try? container.decode([JSON].self) { .array(value) }
+            else { .object(try container.decode([String: JSON].self)) }
+    }
 }

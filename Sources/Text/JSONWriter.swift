@@ -32,6 +32,13 @@ extension JSON {
         }
     }
 
+    /// A text as JSON writes it: in quotes, UTF-8 as it is; quotes, backslashes and control characters escaped.
+    public static func literal(_ text: String) -> String {
+        var output: [UInt8] = []
+        write(text, to: &output)
+        return String(decoding: output, as: UTF8.self)
+    }
+
     private static let hexDigits = Array("0123456789abcdef".utf8)
 
     private static func write(_ text: String, to output: inout [UInt8]) {
@@ -52,6 +59,8 @@ extension JSON {
     private static func escape(_ byte: UInt8, to output: inout [UInt8]) {
         switch byte {
         case UInt8(ascii: "\""), UInt8(ascii: "\\"): output += [UInt8(ascii: "\\"), byte]
+        case 0x08: output += "\\b".utf8
+        case 0x0C: output += "\\f".utf8
         case 0x0A: output += "\\n".utf8
         case 0x0D: output += "\\r".utf8
         case 0x09: output += "\\t".utf8
