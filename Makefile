@@ -4,7 +4,7 @@ LORALAB := .build/release/loralab
 NOTEBOOK := notebooks/01-first-lora.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lab install bench full-size help clean
+.PHONY: demo test race lab install bench full-size help clean
 
 demo: ## set everything up, run the first notebook from first cell to last, leave the pictures in out/
 	@.ci/setup system python build kernelspec vocabulary
@@ -13,6 +13,10 @@ demo: ## set everything up, run the first notebook from first cell to last, leav
 test: ## run all tests: Swift's, the kernel's over its sockets, the notebooks' in a browser
 	@.ci/setup system python browser tests kernelspec
 	@.ci/test
+
+race: ## run the tests of everything that runs at the same time under the thread sanitizer, in a build of its own
+	@.ci/setup system
+	@.ci/race
 
 lab: ## open JupyterLab on the notebooks
 	@.ci/setup system python build kernelspec vocabulary
@@ -37,4 +41,4 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 clean: ## remove what the other targets made: .build, .venv, out
-	@rm -rf .build .venv .venv-bench out
+	@rm -rf .build .build-race .venv .venv-bench out

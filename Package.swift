@@ -30,14 +30,15 @@ let package = Package(
         system("CJPEGLibrary", "libjpeg", "libjpeg-dev"),
         system("CWebP", "libwebpdemux", "libwebp-dev"),
 
-        // Text.
+        // Text and threads.
         .target(name: "Text"),                                                  // JSON, the name somebody meant
+        .target(name: "Threads"),                                               // a value with its lock, threads that may block
 
         // Numbers.
         .target(name: "CCompute", cSettings: [.unsafeFlags(["-O3"])]),          // vectorised loops, run-time dispatch
         .target(name: "CMemory"),                                               // pages of programs, files that are cut while they are read
         .target(name: "CCUDA", cSettings: [.unsafeFlags(["-O3"])]),             // NVIDIA's libraries, opened when a card is asked for
-        .target(name: "TensorCore", dependencies: ["CCompute", "CMemory", "COpenBLAS"], swiftSettings: numeric),   // tensors, gradients, devices
+        .target(name: "TensorCore", dependencies: ["CCompute", "CMemory", "COpenBLAS", "Threads"], swiftSettings: numeric),   // tensors, gradients, devices
         .target(name: "Checkpoints", dependencies: ["TensorCore", "Text", "CCrypto", "CMemory"]),  // safetensors, file hashes
         .target(name: "Neural", dependencies: ["TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
 
@@ -57,13 +58,13 @@ let package = Package(
         .target(name: "Records", dependencies: ["CSQLite"]),                    // run history, cell history
 
         // Jupyter.
-        .target(name: "JupyterWire", dependencies: ["Text", "CZeroMQ", "CCrypto"]),     // frames, signatures, sockets
-        .target(name: "Kernel", dependencies: ["JupyterWire", "Records", "Text"]),      // loops, cells, magics' grammar
+        .target(name: "JupyterWire", dependencies: ["Text", "Threads", "CZeroMQ", "CCrypto"]),     // frames, signatures, sockets
+        .target(name: "Kernel", dependencies: ["JupyterWire", "Records", "Text", "Threads"]),      // loops, cells, magics' grammar
         .target(
             name: "Lab",                                                        // the session and its magics
             dependencies: [
                 "Kernel", "Training", "Plotting", "Records", "Models", "Diffusion", "Adapters", "Datasets", "Neural", "Checkpoints",
-                "TensorCore", "Text", "Imaging", "TOML",
+                "TensorCore", "Text", "Threads", "Imaging", "TOML",
             ],
             resources: [.copy("Resources/embedded")]),
         .target(
@@ -92,7 +93,7 @@ let package = Package(
         test("Text"), test("CCompute"), test("TensorCore"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
         test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints", "TensorCore", "Imaging"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),
         test("Datasets", "Imaging", "TensorCore"), test("Training", "Models", "Datasets", "Imaging", "Adapters", "Diffusion", "Neural", "Checkpoints"), test("TOML"),
-        test("Records"), test("JupyterWire"),
-        test("Kernel", "JupyterWire"), test("Lab", "Kernel", "Training", "Imaging", "Datasets", "Models"), test("Forge", "Scenes", "Models"),
+        test("Records"), test("JupyterWire", "Threads"),
+        test("Kernel", "JupyterWire", "Threads"), test("Lab", "Kernel", "Training", "Imaging", "Datasets", "Models", "Threads"), test("Forge", "Scenes", "Models"),
     ],
     cxxLanguageStandard: .cxx17)

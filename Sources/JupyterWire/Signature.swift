@@ -1,5 +1,5 @@
 import CCrypto
-import Synchronization
+import Threads
 
 /// Signs messages with HMAC under the connection's key: lower-case hexadecimal of HMAC(key, header ‖ parent ‖ metadata ‖ content).
 /// Buffers are not signed. With an empty key signatures are empty and nothing is checked.
@@ -29,10 +29,13 @@ public final class Signer: @unchecked Sendable {
         defer { EVP_MAC_free(hmac) }
         guard let context = EVP_MAC_CTX_new(hmac) else { return nil }
         var name = Array(digest.utf8CString)
-        let isReady = name.withUnsafeMutableBufferPointer { name in
-            var parameters = [OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name.baseAddress, 0), OSSL_PARAM_construct_end()]
-            let key = Array(key.utf8)
-            return EVP_MAC_init(context, key, key.count, &parameters) == 1
+        let key = Array(key.utf8)
+        // A parameter keeps pointers to its name and its value: both must live until the call that reads them.
+        let isReady = OSSL_MAC_PARAM_DIGEST.withCString { parameter in
+            name.withUnsafeMutableBufferPointer { name in
+                var parameters = [OSSL_PARAM_construct_utf8_string(parameter, name.baseAddress, 0), OSSL_PARAM_construct_end()]
+                return EVP_MAC_init(context, key, key.count, &parameters) == 1
+            }
         }
         if isReady { return context }
         EVP_MAC_CTX_free(context)
@@ -98,7 +101,7 @@ public final class ReplayGuard: Sendable {
         var next = 0
     }
 
-    private let ring = Mutex(Ring())
+    private let ring = Monitor(Ring())
 
     public init() {}
 

@@ -1,5 +1,6 @@
 import Glibc
 import JupyterWire
+import Threads
 
 /// A Jupyter kernel on the sockets of a connection file. `run()` is the whole life of the process.
 public struct JupyterKernel: Sendable {

@@ -6,7 +6,7 @@ public enum Lab {
     public static func magics(_ session: Session) -> [any Magic] {
         [
             ModelMagic(session: session), DatasetMagic(session: session), CaptionMagic(session: session), TrainMagic(session: session),
-            SampleMagic(session: session), PlotMagic(session: session), SetMagic(session: session), SaveMagic(session: session),
+            SampleMagic(session: session), PlotMagic(board: session.board), SetMagic(session: session), SaveMagic(session: session),
             LoadMagic(session: session), StatusMagic(session: session),
         ]
     }

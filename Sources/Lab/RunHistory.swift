@@ -1,3 +1,5 @@
+import Training
+
 /// What a training run has said so far: one line of figures for each step, the ends of its epochs, and what was changed on the way.
 public struct RunHistory: Sendable, Equatable, Codable {
     /// Steps count from 1 and go on when the run is continued.
@@ -65,6 +67,24 @@ public struct RunHistory: Sendable, Equatable, Codable {
             let inside = steps.filter { $0.step > start && $0.step <= epoch.step }
             start = epoch.step
             return inside.isEmpty ? .nan : inside.reduce(0) { $0 + $1.loss } / Double(inside.count)
+        }
+    }
+}
+
+extension RunHistory {
+    /// Takes in what a run says.
+    mutating func record(_ event: TrainingEvent) {
+        switch event {
+        case .started(let plan):
+            window = max(1, plan.stepsPerEpoch)
+            if let loss = plan.heldOutLoss, heldOut.isEmpty { heldOut.append(HeldOut(step: plan.firstStep, loss: Double(loss))) }
+        case .stepped(let report):
+            let rate = max(report.unetLearningRate, report.textEncoderLearningRate)
+            steps.append(Step(step: report.step, loss: Double(report.loss), learningRate: rate, gradientNorm: Double(report.gradientNorm)))
+        case .epochEnded(let report):
+            epochs.append(Epoch(epoch: report.epoch, step: report.step))
+            if let loss = report.heldOutLoss { heldOut.append(HeldOut(step: report.step, loss: Double(loss))) }
+        case .preparing, .sampled, .saved, .stopped, .finished: break
         }
     }
 }

@@ -56,6 +56,7 @@ extension Session {
         endRun()
         loadedAdapter = nil
         (trainer, self.recorder) = (made, recorder)
+        board.nameRun(made.configuration.outputName)
         return TrainingStart(isFresh: start == nil, changes: [], resized: resized, configuration: made.configuration)
     }
 
@@ -100,6 +101,7 @@ extension Session {
             if !wasDone, trainer.isRunDone { try trainer.configure(trainer.configuration) }
             return told
         }
+        board.nameRun(trainer.configuration.outputName)
         note(changes)
         return TrainingStart(isFresh: false, changes: changes.filter { !Self.silent.contains($0.setting) }, resized: resized, configuration: trainer.configuration)
     }
@@ -115,10 +117,10 @@ extension Session {
 
     /// Changes of a run that has begun, in its history and its record.
     func note(_ changes: [ConfigurationChange]) {
-        guard let trainer, history.steps.last != nil else { return }
+        guard let trainer, !history.steps.isEmpty else { return }
         for change in changes where !Self.silent.contains(change.setting) {
             let text = KohyaNames.words(change)
-            history.changes.append(.init(step: trainer.position.step, text: text))
+            board.record(RunHistory.Change(step: trainer.position.step, text: text))
             recorder?.note(step: trainer.position.step, kind: "change", text)
         }
     }
@@ -173,9 +175,10 @@ extension Session {
         endRun()
         loadedAdapter = nil
         trainer = resumed
+        board.nameRun(resumed.configuration.outputName)
         if let run = Int(((file as NSString).deletingLastPathComponent as NSString).lastPathComponent), try store.record(run) != nil {
             recorder = RunRecorder(store: store, run: run)
-            history = try RunHistory(run: run, in: store)
+            board.resume(try RunHistory(run: run, in: store))
         }
         return TrainingStart(isFresh: false, changes: [], resized: [], configuration: resumed.configuration)
     }
@@ -228,21 +231,13 @@ extension Session {
 
     private func record(_ event: TrainingEvent) {
         recorder?.record(event)
+        board.record(event)
         switch event {
-        case .started(let plan):
-            history.window = max(1, plan.stepsPerEpoch)
-            if let loss = plan.heldOutLoss, history.heldOut.isEmpty { history.heldOut.append(.init(step: plan.firstStep, loss: Double(loss))) }
-        case .stepped(let report):
-            let rate = max(report.unetLearningRate, report.textEncoderLearningRate)
-            history.steps.append(.init(step: report.step, loss: Double(report.loss), learningRate: rate, gradientNorm: Double(report.gradientNorm)))
-        case .epochEnded(let report):
-            history.epochs.append(.init(epoch: report.epoch, step: report.step))
-            if let loss = report.heldOutLoss { history.heldOut.append(.init(step: report.step, loss: Double(loss))) }
-            publishStatus()
         case .stopped(let summary), .finished(let summary):
             trainSeconds += summary.seconds
             publishStatus()
-        case .preparing, .sampled, .saved: break
+        case .started, .epochEnded: publishStatus()
+        case .preparing, .stepped, .sampled, .saved: break
         }
     }
 }

@@ -1,20 +1,21 @@
 import Adapters
 import Datasets
-import Dispatch
 import Diffusion
+import Dispatch
 import Foundation
 import Imaging
 import Kernel
 import Models
 import Records
-import Synchronization
 import TensorCore
+import Threads
 import Training
 
 /// Everything that stays loaded from cell to cell: base model, pictures, adapter with its optimizer, and what was trained so far.
 ///
 /// Cells that work on it take turns: `exclusively` lets one in and tells the others who is at work. What may be asked or posted while a cell
-/// trains (`status`, `post`) is guarded by a lock of its own; everything else is touched only by the cell that is let in. Hence `@unchecked Sendable`.
+/// trains has locks of its own: `board` for what is shown, `shared` for who works and what is posted. Everything else is touched only by the
+/// cell that is let in, hence `@unchecked Sendable`; magics that run beside it are given the board or use what `shared` guards.
 public final class Session: @unchecked Sendable {
     public internal(set) var model: LoadedModel?
     public internal(set) var dataset: Dataset?
@@ -29,10 +30,6 @@ public final class Session: @unchecked Sendable {
     var captioner: CaptionModel?
     /// What the loaded adapter's file said about how it was made.
     var loadedMetadata: [String: String] = [:]
-    /// What the present trainer has said so far.
-    public internal(set) var history = RunHistory()
-    /// Runs of trainers before the present one, oldest first.
-    public internal(set) var pastRuns: [(name: String, history: RunHistory)] = []
     /// Seconds spent in training by the present trainer.
     public internal(set) var trainSeconds = 0.0
     /// Where the adapter was last written.
@@ -50,9 +47,10 @@ public final class Session: @unchecked Sendable {
         /// What the run that is going on is told; nil while none is.
         var running: TrainingConfiguration?
         var isClosing = false
-        var status = StatusReport()
     }
-    private let shared = Mutex(Shared())
+    private let shared = Monitor(Shared())
+    /// What may be looked at while a cell trains.
+    let board = Noticeboard()
 
     /// - Parameter folder: where runs and their states are kept; nil for LoRALab's data folder.
     public init(folder: String? = nil) {
@@ -73,11 +71,8 @@ public final class Session: @unchecked Sendable {
         }
         defer {
             Engine.trimPool()    // between cells the process holds what stays loaded and no more
-            let report = StatusReport(self)
-            shared.withLock { shared in
-                shared.worker = nil
-                shared.status = report
-            }
+            publishStatus()
+            shared.withLock { $0.worker = nil }
         }
         return try body()
     }
@@ -107,16 +102,17 @@ public final class Session: @unchecked Sendable {
 
     /// What the run that is going on is told, or else the last one; with the settings that wait, for a cell beside it. Safe at any time.
     var outlook: (configuration: TrainingConfiguration, isRunning: Bool, waiting: [Settings]) {
-        shared.withLock { ($0.running ?? $0.status.configuration ?? TrainingConfiguration(), $0.running != nil, $0.posted) }
+        let last = board.status.configuration
+        return shared.withLock { ($0.running ?? last ?? TrainingConfiguration(), $0.running != nil, $0.posted) }
     }
     func publishRunning(_ configuration: TrainingConfiguration?) { shared.withLock { $0.running = configuration } }
 
-    /// The session's state as of the last cell, or of the last step while one trains; safe at any time.
-    public var status: StatusReport { shared.withLock { $0.status } }
-    func publishStatus() {
-        let report = StatusReport(self)
-        shared.withLock { $0.status = report }
-    }
+    /// The session's state as of the last cell; while one trains, as of the last epoch, with the steps done. Safe at any time.
+    public var status: StatusReport { board.status }
+    func publishStatus() { board.post(StatusReport(self)) }
+
+    /// What the present trainer has said so far; safe at any time.
+    public var history: RunHistory { board.history }
 
     /// Ends what a cell is at work on at the next step, its state written, and waits for that.
     ///
@@ -146,6 +142,7 @@ public final class Session: @unchecked Sendable {
         endRun()
         loadedAdapter = nil
         model = loaded
+        board.modelChanged(guideApplies: loaded.guideApplies)
         if let request = datasetRequest, request.resolution == nil, formerSide != loaded.nativeSide { try readDataset(request) }
         return (loaded, droppedAdapter)
     }
@@ -167,12 +164,11 @@ public final class Session: @unchecked Sendable {
 
     /// Puts the present trainer's history with the past ones.
     func endRun() {
-        if let trainer, !history.isEmpty { pastRuns.append((trainer.configuration.outputName, history)) }
+        board.endRun()
         trainer?.network.detach()
         loadedAdapter?.detach()
         trainer = nil
         recorder = nil
-        history = RunHistory()
         trainSeconds = 0
     }
 

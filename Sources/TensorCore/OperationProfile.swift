@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import Threads
 
 /// Where the time of some work goes, by operation: forward and backward apart, with the arithmetic and the memory traffic that the
 /// shapes ask for.
@@ -43,7 +44,7 @@ enum OperationProfile {
             last = time
         }
     }
-    private static let state = Mutex(State())
+    private static let state = Monitor(State())
     private static let isOn = Atomic<Bool>(false)
 
     static func start() {

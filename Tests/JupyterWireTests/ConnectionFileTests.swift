@@ -1,6 +1,7 @@
 import Glibc
 import JupyterWire
 import Testing
+import Threads
 
 @Suite struct ConnectionFileTests {
     private static func write(_ json: JSON) -> String {

@@ -1,5 +1,6 @@
 import JupyterWire
 import Kernel
+import Threads
 
 /// Takes the place of the sockets: what a kernel would send is kept as frames, in order.
 final class RecordingOutlet: MessageOutlet {

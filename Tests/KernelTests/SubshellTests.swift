@@ -1,6 +1,7 @@
 import JupyterWire
 import Kernel
 import Testing
+import Threads
 
 /// A whole kernel behind its sockets: frames in, frames out.
 @Suite struct SubshellTests {

@@ -1,4 +1,5 @@
 import Glibc
+import Threads
 
 /// The broadcast channel: one thread owns the XPUB socket, any thread may publish. Messages leave in the order in which they were published.
 public final class IOPub: Sendable {

@@ -1,4 +1,5 @@
 import JupyterWire
+import Threads
 
 /// What became of a cell.
 struct CellOutcome: Sendable {

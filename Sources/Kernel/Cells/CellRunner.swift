@@ -1,4 +1,5 @@
 import JupyterWire
+import Threads
 
 /// Runs the statements of a cell in order, stopping at the first error. Knows nothing of messages.
 struct CellRunner: Sendable {

@@ -1,5 +1,5 @@
 import JupyterWire
-import Synchronization
+import Threads
 
 /// Evaluates `user_expressions`: a magic (its value, or what it prints), a literal, or a name the configuration knows. A wrong one gives an error entry
 /// and never fails the cell.
@@ -56,7 +56,7 @@ struct ExpressionEvaluator: Sendable {
 
 /// Keeps what a magic says.
 final class EventRecorder: Sendable {
-    private let events = Mutex<[CellEvent]>([])
+    private let events = Monitor<[CellEvent]>([])
 
     func append(_ event: CellEvent) { events.withLock { $0.append(event) } }
 

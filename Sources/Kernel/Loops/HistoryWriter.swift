@@ -1,5 +1,6 @@
 import JupyterWire
 import Records
+import Threads
 
 /// Writes cells to the history behind the back of the executor: a cell's answer never waits for the disk. Its thread starts with the first cell.
 package final class HistoryWriter: Sendable {

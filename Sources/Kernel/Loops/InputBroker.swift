@@ -1,4 +1,5 @@
 import JupyterWire
+import Threads
 
 /// Brings questions of running cells together with the answers on the stdin channel.
 ///

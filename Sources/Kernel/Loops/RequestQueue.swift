@@ -1,4 +1,5 @@
 import JupyterWire
+import Threads
 
 /// The queue of one subshell. Requests leave in order of arrival; two exceptions keep the kernel answering:
 /// after a failed cell with `stop_on_error` the executes that were queued behind it are marked as aborted, and once a cell has been running for a second

@@ -1,5 +1,6 @@
 import JupyterWire
 import Synchronization
+import Threads
 
 /// Owns the shell and stdin sockets: reads, verifies and hands on requests, sends all replies. Never runs anything itself.
 final class ShellRouter: Sendable {

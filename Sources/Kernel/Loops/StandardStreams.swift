@@ -1,5 +1,6 @@
 @preconcurrency import Glibc
 import JupyterWire
+import Threads
 
 /// File descriptors 1 and 2 as output of cells: what native code, `print` or a child process writes goes through pipes and becomes `stream` messages.
 ///

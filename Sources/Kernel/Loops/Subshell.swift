@@ -1,5 +1,6 @@
 import JupyterWire
 import Records
+import Threads
 
 /// What all subshells of a kernel share.
 package struct ShellService: Sendable {

@@ -1,5 +1,6 @@
 import JupyterWire
 import Synchronization
+import Threads
 
 /// The main shell and the subshells that clients have made, each with its thread.
 final class SubshellTable: Sendable {

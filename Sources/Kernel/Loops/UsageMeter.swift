@@ -1,5 +1,6 @@
 import Glibc
 import JupyterWire
+import Threads
 
 /// What Lab's resource panel asks for (`usage_request`, an extension of ipykernel's): processor and memory of this process and of the machine.
 final class UsageMeter: Sendable {

@@ -1,4 +1,5 @@
 import JupyterWire
+import Threads
 
 /// The interrupt flag of one running cell. A new cell gets a new one, so an interrupt that arrives while idle cannot hit the next cell.
 public final class Interruption: Sendable {

@@ -1,8 +1,8 @@
 import Kernel
 
-/// `%plot`: draws what was recorded.
+/// `%plot`: draws what was recorded, also while a run goes on; so it is given the board alone, not the session.
 struct PlotMagic: Magic {
-    let session: Session
+    let board: Noticeboard
 
     let specification = MagicSpecification(
         name: "plot", summary: "Draws the loss and other series of the training runs.",
@@ -13,17 +13,13 @@ struct PlotMagic: Magic {
 
     func run(_ call: MagicCall, in cell: CellContext) throws {
         try explained {
-            let runs = call.isSet("all") ? session.pastRuns + [present].compactMap { $0 } : [present ?? session.pastRuns.last].compactMap { $0 }
-            guard !runs.isEmpty else { throw LabError.noRun }
+            let runs = call.isSet("all") ? board.runs : board.runs.suffix(1)
+            guard let last = runs.last else { throw LabError.noRun }
             let asked = call.strings("series").compactMap { LossPlot.Series(rawValue: $0) }
             let plot = LossPlot(
-                title: runs.count == 1 ? "Training: \(runs[0].name)" : "Training: \(runs.count) runs", runs: runs.map { .init(name: $0.name, history: $0.history) },
-                series: asked.isEmpty ? [.loss, .lr] : asked, showsBand: session.model?.guideApplies ?? false)
+                title: "Training: " + (runs.count == 1 ? last.name : "\(runs.count) runs"), runs: Array(runs), series: asked.isEmpty ? [.loss, .lr] : asked,
+                showsBand: board.guideApplies)
             cell.display(try plot.display())
         }
-    }
-
-    private var present: (name: String, history: RunHistory)? {
-        session.history.isEmpty ? nil : (session.trainer?.configuration.outputName ?? "run", session.history)
     }
 }

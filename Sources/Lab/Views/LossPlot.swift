@@ -9,15 +9,9 @@ struct LossPlot {
         case loss, lr, norm
     }
 
-    /// One run with the name it has in legends.
-    struct Run {
-        var name: String
-        var history: RunHistory
-    }
-
     var title: String
     var subtitle = ""
-    var runs: [Run]
+    var runs: [RecordedRun]
     var series: [Series] = [.loss, .lr]
     /// Whether the guide's band is drawn.
     var showsBand: Bool
@@ -52,7 +46,7 @@ struct LossPlot {
         }
     }
 
-    private func losses(_ index: Int, _ run: Run) -> [Figure.Series] {
+    private func losses(_ index: Int, _ run: RecordedRun) -> [Figure.Series] {
         let history = run.history
         let averages = thinned(history.averages).map { (Double($0.step), $0.loss) }
         var lines = [Figure.Series(name(run, "mean over one epoch"), averages, colour: colour(index, alone: .blue), showsLastValue: true)]
@@ -65,7 +59,7 @@ struct LossPlot {
         return lines
     }
 
-    private func name(_ run: Run, _ what: String) -> String { runs.count == 1 ? what : "\(run.name): \(what)" }
+    private func name(_ run: RecordedRun, _ what: String) -> String { runs.count == 1 ? what : "\(run.name): \(what)" }
 
     private func colour(_ index: Int, alone: Colour) -> Colour { runs.count == 1 ? alone : Colour.series[index % Colour.series.count] }
 
@@ -87,7 +81,7 @@ struct LossPlot {
     }
 
     /// First and last of each series, the epochs' means, and what changed.
-    private func lines(_ run: Run) -> [String] {
+    private func lines(_ run: RecordedRun) -> [String] {
         let history = run.history
         var lines: [String] = runs.count > 1 ? ["\(run.name):"] : []
         if series.contains(.loss), let last = history.averages.last {

@@ -67,7 +67,7 @@ final class TrainingView {
 
     /// The plot as of now.
     private func figure() throws -> DisplayData {
-        try LossPlot(title: "Loss", subtitle: subtitle, runs: [.init(name: name, history: session.history)], showsBand: guideApplies).display(effort: .fast)
+        try LossPlot(title: "Loss", subtitle: subtitle, runs: [RecordedRun(name: name, history: session.history)], showsBand: guideApplies).display(effort: .fast)
     }
 
     private var name: String { session.trainer?.configuration.outputName ?? "run" }

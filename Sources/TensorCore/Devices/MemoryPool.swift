@@ -1,4 +1,4 @@
-import Synchronization
+import Threads
 
 /// Where a pool gets its blocks: a device's memory.
 public protocol MemorySource: Sendable {
@@ -95,7 +95,7 @@ public final class MemoryPool: Sendable {
 
         private static let slack = 16 << 20
     }
-    let state = Mutex(State())
+    let state = Monitor(State())
 
     /// The capacity that serves `byteCount`: eight classes per power of two, so at most an eighth is wasted.
     static func sizeClass(_ byteCount: Int) -> Int {

@@ -2,7 +2,7 @@ import Foundation
 import Imaging
 import Kernel
 import Lab
-import Synchronization
+import Threads
 
 /// Cells of a session without a kernel around them: runs magics as the kernel would and keeps what they show.
 final class Cells {
@@ -37,7 +37,7 @@ final class Cells {
         guard let magic = magics.first(where: { $0.specification.name == words[0] }) else { preconditionFailure("no magic \(words[0])") }
         let call = try MagicCall(arguments: words.count > 1 ? words[1] : "", of: magic.specification, body: body)
         count += 1
-        let shown = Mutex<[CellEvent]>([]), interruption = Interruption()
+        let shown = Monitor<[CellEvent]>([]), interruption = Interruption()
         let cell = CellContext(executionCount: count, interruption: interruption) { event in
             shown.withLock { $0.append(event) }
             if interruptWhen(event) { interruption.interrupt() }
