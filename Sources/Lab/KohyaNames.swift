@@ -69,11 +69,32 @@ enum KohyaNames {
         .word("lr_warmup_steps", ["warmup", "lr_warmup"], .text, "Steps over which the rate rises from 0: a number, a fraction below 1, or a share such as 10%.") {
             $0.warmup = try warmup($1)
         },
-        .word("optimizer_type", ["optimizer"], .choice(["AdamW", "AdamW8bit"]), "The rule of a step. AdamW8bit saves memory on graphics cards; here both are AdamW in full precision.") { _, _ in },
+        .integer("lr_scheduler_num_cycles", ["lr_cycles"], 1...1000, "How often cosine_with_restarts starts anew; with 1 it is cosine.") { $0.cycles = $1 },
+        .number("lr_scheduler_power", ["lr_power"], .nonNegative(upTo: 10), "Exponent of polynomial; with 1 it is linear.") { $0.power = $1 },
+        .number("lr_scheduler_min_lr_ratio", ["min_lr_ratio"], .positive(upTo: 1), "Where cosine_with_min_lr ends, as a part of the rate.") { $0.minimumRate = $1 },
+        .word("optimizer_type", ["optimizer"], .choice(["AdamW", "AdamW8bit"]), "The rule of a step. AdamW8bit is AdamW with its state in full precision.") { _, _ in },
+        OptimizerArguments.setting,
         .number("weight_decay", [], .nonNegative(upTo: 1), "How strongly AdamW pulls the adapter towards zero.") { $0.adamW.weightDecay = $1 },
         .number("max_grad_norm", ["clip"], .nonNegative(upTo: 1e6), "Gradients longer than this are shortened; 0 is off.") { $0.maximumGradientNorm = Float($1) },
+    ]
+
+    /// What is asked of the model, and how the answer is judged.
+    private static let noise: [TrainingSetting] = [
+        .integer("min_timestep", [], 0...999, "Noise levels are drawn from this timestep on.") { $0.minimumTimestep = $1 },
+        .integer("max_timestep", [], 1...1000, "Noise levels are drawn from below this timestep; 1000 is all noise.") { $0.maximumTimestep = $1 },
+        .word("loss_type", ["loss"], .choice(Objective.LossType.allCases.map(\.rawValue)), "How an error counts: squared (l2), as it is (l1), or squared near zero only (huber, smooth_l1).") {
+            $0.objective.loss = Objective.LossType(rawValue: $1) ?? $0.objective.loss
+        },
+        .word("huber_schedule", [], .choice(Objective.HuberSchedule.allCases.map(\.rawValue)), "How the bound of huber and smooth_l1 follows the noise level.") {
+            $0.objective.huberSchedule = Objective.HuberSchedule(rawValue: $1) ?? $0.objective.huberSchedule
+        },
+        .number("huber_c", [], .closed(1e-4...100), "Bound of huber and smooth_l1 where there is most noise; 0.1 when not given.") { $0.objective.huberThreshold = Float($1) },
+        .number("huber_scale", [], .closed(1e-4...100), "Multiplies the bound of the schedules constant and exponential.") { $0.objective.huberScale = Float($1) },
+        .flag("debiased_estimation_loss", ["debiased_estimation"], "Weighs noise levels by one over the root of signal to noise; instead of min_snr_gamma.") { $0.objective.debiasedEstimation = $1 },
         .number("min_snr_gamma", [], .positive(upTo: 1000), "Weighs noise levels by min-SNR; 5 is usual.") { $0.objective.minSNRGamma = Float($1) },
         .number("noise_offset", [], .nonNegative(upTo: 1), "Shifts the noise as a whole a little, so that brightness is learned; 0.05 is usual.") { $0.noiseOffset = Float($1) },
+        .flag("noise_offset_random_strength", [], "Draws the shift's strength anew for each step, up to noise_offset.") { $0.noiseOffsetRandomStrength = $1 },
+        .number("ip_noise_gamma", [], .nonNegative(upTo: 1), "Adds noise to what the model sees and not to what it is asked for (input perturbation); 0.1 is usual.") { $0.inputPerturbation = Float($1) },
         .number("prior_loss_weight", [], .nonNegative(upTo: 100), "Weight of regularisation pictures.") { $0.priorLossWeight = Float($1) },
     ]
 
@@ -106,6 +127,11 @@ enum KohyaNames {
         .word("max_token_length", [], .choice(["75", "150", "225"]), "Tokens of a caption that are read, in rows of 75.") { $0.tokenRows = (Int($1) ?? 75) / 75 },
         .integer("clip_skip", [], 1...32, "Reads the text encoder's n-th layer from the end.") { $0.clipSkip = $1 },
         .number("caption_dropout_rate", [], .closed(0...1), "Share of steps trained without words.") { $0.captions.dropoutRate = Float($1) },
+        .integer("caption_dropout_every_n_epochs", [], 0...10_000, "Every so many epochs one is trained without words; 0 is never.") { $0.captions.dropoutEveryEpochs = $1 },
+        .number("caption_tag_dropout_rate", ["tag_dropout"], .closed(0...1), "Probability that a caption's comma-separated part is left out; those of keep_tokens stay.") { $0.captions.tagDropoutRate = Float($1) },
+        .word("caption_prefix", [], .sentence, "Words before each caption, in training only.") { $0.captions.prefix = $1 },
+        .word("caption_suffix", [], .sentence, "Words after each caption, in training only.") { $0.captions.suffix = $1 },
+        .word("caption_separator", [], .text, "What parts a caption for shuffling and for leaving parts out; a comma when not given.") { $0.captions.separator = $1 },
         .flag("shuffle_caption", [], "Changes the order of a caption's comma-separated parts at each use.") { $0.captions.shuffles = $1 },
         .integer("keep_tokens", [], 0...10_000, "Leading parts that shuffling leaves in place.") { $0.captions.keepTokens = $1 },
     ]
@@ -122,10 +148,12 @@ enum KohyaNames {
         .word("output_name", [], .text, "Name of the run, and of the files in output_dir.") { $0.outputName = $1 },
         .word("save_precision", [], .choice(SavePrecision.allCases.map(\.rawValue)), "Precision of the files.") { $0.savePrecision = SavePrecision(rawValue: $1) ?? $0.savePrecision },
         .integer("sample_every_n_epochs", ["sample_every"], 0...100_000, "Draws the sample prompts every so many epochs; 0 draws none.") { $0.sampleEveryEpochs = $1 },
+        .flag("sample_at_first", [], "Draws the sample prompts before the first step, too.") { $0.samplesAtFirst = $1 },
+        .integer("validate_every_n_epochs", [], 0...100_000, "Measures the loss on held-out pictures every so many epochs; 0 never.") { $0.evaluateEveryEpochs = $1 },
     ]
 
     /// Everything that goes into a configuration, in the order in which help lists it.
-    static let settings = length + rates + network + keeping
+    static let settings = length + rates + noise + network + keeping
 
     /// Settings of a run that are no part of its configuration.
     static let extras: [OptionSpecification] = [
@@ -184,10 +212,16 @@ extension KohyaNames {
     private static let spellings: [String: String] = [
         "maximumSteps": "steps", "batchSize": "batch", "learningRate": "lr", "unetLearningRate": "unet_lr", "textEncoderLearningRate": "te_lr",
         "unetTargets": "targets", "textEncoderTargets": "text encoder", "schedule": "scheduler", "maximumGradientNorm": "clip", "clipSkip": "clip_skip",
-        "adamW": "optimizer", "noiseOffset": "noise_offset", "priorLossWeight": "prior_loss_weight", "cachesLatents": "cache_latents",
+        "noiseOffset": "noise_offset", "priorLossWeight": "prior_loss_weight", "cachesLatents": "cache_latents",
         "recomputes": "gradient_checkpointing", "memoryLimit": "memory", "outputName": "output_name", "outputFolder": "output_dir", "saveEveryEpochs": "save_every",
-        "savePrecision": "save_precision", "tokenRows": "max_token_length", "sampleEveryEpochs": "sample_every", "weightDecay": "weight_decay",
-        "minSNRGamma": "min_snr_gamma",
+        "savePrecision": "save_precision", "cycles": "lr_scheduler_num_cycles", "power": "lr_scheduler_power", "minimumRate": "lr_scheduler_min_lr_ratio",
+        "minimumTimestep": "min_timestep", "maximumTimestep": "max_timestep", "inputPerturbation": "ip_noise_gamma",
+        "noiseOffsetRandomStrength": "noise_offset_random_strength", "loss": "loss_type", "huberSchedule": "huber_schedule", "huberThreshold": "huber_c",
+        "huberScale": "huber_scale", "minSNRGamma": "min_snr_gamma", "debiasedEstimation": "debiased_estimation_loss", "epsilon": "eps",
+        "dropoutRate": "caption_dropout_rate", "dropoutEveryEpochs": "caption_dropout_every_n_epochs", "tagDropoutRate": "caption_tag_dropout_rate",
+        "shuffles": "shuffle_caption", "keepTokens": "keep_tokens", "prefix": "caption_prefix", "suffix": "caption_suffix", "separator": "caption_separator",
+        "tokenRows": "max_token_length", "sampleEveryEpochs": "sample_every", "samplesAtFirst": "sample_at_first",
+        "evaluateEveryEpochs": "validate_every_n_epochs", "weightDecay": "weight_decay",
     ]
 
     /// - Parameter property: a name in `TrainingConfiguration`.
@@ -203,5 +237,24 @@ extension Settings {
         for setting in KohyaNames.settings {
             if let given = values[setting.option.name] { try setting.apply(given, &configuration) }
         }
+        guard configuration.schedule != .cosineWithMinimum || configuration.minimumRate > 0 else {
+            throw LabError.invalid("cosine_with_min_lr has no end without lr_scheduler_min_lr_ratio", wayOut: "For example --lr_scheduler_min_lr_ratio 0.1, or --lr_scheduler cosine, which ends at 0.")
+        }
+    }
+
+    /// What is accepted and yet does no more than another name says, a sentence each.
+    ///
+    /// - Parameter configuration: what came of the settings; nil while that is not known.
+    func remarks(on configuration: TrainingConfiguration? = nil) -> [String] {
+        var remarks: [String] = []
+        if text("optimizer_type") == "AdamW8bit" { remarks.append("AdamW8bit is AdamW here: its state is kept in full precision.") }
+        guard isGiven("lr_scheduler"), let configuration else { return remarks }
+        if configuration.schedule == .cosineWithRestarts, configuration.cycles == 1 {
+            remarks.append("cosine_with_restarts with one cycle is cosine; lr_scheduler_num_cycles gives it more.")
+        }
+        if configuration.schedule == .polynomial, configuration.power == 1 {
+            remarks.append("polynomial of power 1 is linear; lr_scheduler_power bends it.")
+        }
+        return remarks
     }
 }

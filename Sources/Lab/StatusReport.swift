@@ -74,18 +74,11 @@ public struct StatusReport: Sendable {
 }
 
 extension TrainingConfiguration {
-    /// Settings that differ from the defaults, `rank = 4`.
+    /// Settings that differ from the defaults, `rank 4`.
     var differences: [String] {
-        zip(Mirror(reflecting: self).children, Mirror(reflecting: TrainingConfiguration()).children).compactMap { mine, standard in
-            let value = Self.text(mine.value)
-            guard let label = mine.label, value != Self.text(standard.value), !["samplePrompts", "stateFile", "objective", "captions"].contains(label) else { return nil }
-            return "\(KohyaNames.spelling(label)) \(value)"
+        zip(settings, TrainingConfiguration().settings).compactMap { mine, standard in
+            guard mine.text != standard.text, !["samplePrompts", "stateFile"].contains(mine.name) else { return nil }
+            return "\(KohyaNames.spelling(mine.name)) \(mine.text)"
         }
-    }
-
-    private static func text(_ value: Any) -> String {
-        let mirror = Mirror(reflecting: value)
-        guard mirror.displayStyle == .optional else { return "\(value)" }
-        return mirror.children.first.map { text($0.value) } ?? "none"
     }
 }

@@ -1,5 +1,6 @@
 import Adapters
 import Datasets
+import Diffusion
 import Neural
 import TensorCore
 
@@ -101,9 +102,22 @@ extension Trainer {
     // MARK: Changes in words
 
     private static func changes(from old: TrainingConfiguration, to new: TrainingConfiguration) -> [ConfigurationChange] {
-        zip(Mirror(reflecting: old).children, Mirror(reflecting: new).children).compactMap { before, after in
-            let (a, b) = (text(before.value), text(after.value))
-            return a == b ? nil : ConfigurationChange(setting: before.label ?? "", before: a, after: b)
+        zip(old.settings, new.settings).compactMap { before, after in
+            before.text == after.text ? nil : ConfigurationChange(setting: after.name, before: before.text, after: after.text)
+        }
+    }
+}
+
+extension TrainingConfiguration {
+    /// Every setting by its property's name, its value in words; those of optimizer, objective and captions one by one.
+    package var settings: [(name: String, text: String)] { Self.settings(of: self) }
+
+    private static func settings(of value: Any) -> [(name: String, text: String)] {
+        Mirror(reflecting: value).children.flatMap { child in
+            switch child.value {
+            case is AdamWSettings, is Objective, is CaptionOptions: settings(of: child.value)
+            default: [(child.label ?? "", text(child.value))]
+            }
         }
     }
 
@@ -111,7 +125,7 @@ extension Trainer {
     private static func text(_ value: Any) -> String {
         let mirror = Mirror(reflecting: value)
         guard mirror.displayStyle == .optional else { return "\(value)" }
-        return mirror.children.first.map { "\($0.value)" } ?? "none"
+        return mirror.children.first.map { text($0.value) } ?? "none"
     }
 }
 

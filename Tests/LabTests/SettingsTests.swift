@@ -34,6 +34,34 @@ struct SettingsTests {
         #expect((c.objective.minSNRGamma, c.noiseOffset, c.unetTargets) == (5, 0.05, .attention))
     }
 
+    /// What is asked for, and the property that it reaches with its value.
+    private static let reached: [(String, String, String)] = [
+        ("--lr_scheduler_num_cycles 3", "cycles", "3"), ("--lr_scheduler_power 2", "power", "2.0"), ("--lr_scheduler_min_lr_ratio 0.1", "minimumRate", "0.1"),
+        ("--optimizer_args betas=0.8,0.95", "beta1", "0.8"), ("--optimizer_args betas=(0.8, 0.95) eps=1e-6", "beta2", "0.95"),
+        ("--optimizer_args eps=1e-6 weight_decay=0.2", "epsilon", "1e-06"), ("--optimizer_args eps=1e-6 --optimizer_args weight_decay=0.2", "weightDecay", "0.2"),
+        ("--min_timestep 100", "minimumTimestep", "100"), ("--max_timestep 600", "maximumTimestep", "600"), ("--loss_type smooth_l1", "loss", "smoothL1"),
+        ("--huber_schedule exponential", "huberSchedule", "exponential"), ("--huber_c 0.3", "huberThreshold", "0.3"), ("--huber_scale 2", "huberScale", "2.0"),
+        ("--debiased_estimation_loss", "debiasedEstimation", "true"), ("--noise_offset_random_strength", "noiseOffsetRandomStrength", "true"),
+        ("--ip_noise_gamma 0.1", "inputPerturbation", "0.1"), ("--caption_tag_dropout_rate 0.5", "tagDropoutRate", "0.5"),
+        ("--caption_dropout_every_n_epochs 2", "dropoutEveryEpochs", "2"), ("--caption_prefix in pastels,", "prefix", "in pastels,"),
+        ("--caption_suffix at dusk", "suffix", "at dusk"), ("--caption_separator ;", "separator", ";"), ("--sample_at_first", "samplesAtFirst", "true"),
+        ("--validate_every_n_epochs 0", "evaluateEveryEpochs", "0"),
+    ]
+
+    @Test("a setting reaches its property", arguments: reached)
+    func reaching(arguments: String, property: String, value: String) throws {
+        #expect(try configuration(arguments).settings.first { $0.name == property }?.text == value)
+        #expect(TrainingConfiguration().settings.first { $0.name == property }?.text != value)
+    }
+
+    @Test("optimizer_args of a TOML are a list or one text, as Kohya's GUI writes them", arguments: [
+        #"optimizer_args = ["betas=0.8,0.9", "eps=1e-7"]"#, #"optimizer_args = "betas=0.8,0.9 eps=1e-7""#, #"optimizer_args = ["betas=(0.8, 0.9)", "eps=0.0000001"]"#,
+    ])
+    func optimizerArguments(body: String) throws {
+        let adamW = try configuration("", body: body).adamW
+        #expect((adamW.beta1, adamW.beta2, adamW.epsilon, adamW.weightDecay) == (0.8, 0.9, 1e-7, 0.01))
+    }
+
     @Test("the warm-up as steps, fraction and share", arguments: [("100", Warmup.steps(100)), ("0.1", .ratio(0.1)), ("10%", .ratio(0.1)), ("0", .ratio(0))])
     func warmup(text: String, expected: Warmup) throws {
         #expect(try configuration("--warmup \(text)").warmup == expected)
@@ -71,7 +99,8 @@ struct SettingsTests {
 
     @Test("what is wrong is told with the range, the name and the nearest one", arguments: [
         ("--rank 0", "a whole number from 1 to 1024"), ("--lr -1", "above 0"), ("--epochs 1e9", "from 1 to 100000"), ("--lrr 1e-4", "--lr"),
-        ("--scheduler cosin", "cosine"), ("--warmup soon", "10%"), ("--batch two", "whole number"), ("--lr nan", "above 0"),
+        ("--scheduler cosin", "cosine"), ("--scheduler cosine_with_min_lr", "lr_scheduler_min_lr_ratio"), ("--optimizer_args momentum=0.9", "betas, eps and weight_decay"),
+        ("--optimizer_args betas=0.9", "two numbers"), ("--optimizer_args eps=small", "a number"), ("--optimizer_args fast", "key=value"), ("--min_timestep 1000", "0 to 999"), ("--warmup soon", "10%"), ("--batch two", "whole number"), ("--lr nan", "above 0"),
     ])
     func mistakes(arguments: String, expected: String) {
         #expect { try configuration(arguments) } throws: { error in

@@ -22,6 +22,7 @@ struct SetMagic: Magic {
             session.post(settings)
             let lines = settings.lines(KohyaNames.all).joined(separator: ", ")
             cell.say(session.work?.work == "train" ? "\(lines): from the next step on." : "\(lines): with the next %train.")
+            for remark in settings.remarks() { cell.say(remark) }
         }
     }
 }

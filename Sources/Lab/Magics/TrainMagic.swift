@@ -28,6 +28,7 @@ struct TrainMagic: Magic {
                 let start = try call.isSet("resume") || call.isGiven("state")
                     ? session.resume(from: call.string("state")) : session.prepareTraining(settings, fresh: call.isSet("fresh"))
                 announce(start, in: cell)
+                for remark in settings.remarks(on: start.configuration) { cell.say(remark) }
                 try train(in: cell)
             }
         }

@@ -127,6 +127,47 @@ struct TrainTests {
         #expect(cells.last.text.contains("Changed: lr 0.001 → 0.0001"))
     }
 
+    /// Lines of settings, each with one that the run ends elsewhere by.
+    private static let effects: [(plain: String, changed: String)] = [
+        ("--scheduler cosine_with_restarts", "--scheduler cosine_with_restarts --lr_scheduler_num_cycles 2"), ("--scheduler polynomial", "--scheduler polynomial --lr_scheduler_power 3"),
+        ("--scheduler cosine", "--scheduler cosine_with_min_lr --lr_scheduler_min_lr_ratio 0.5"), ("", "--optimizer_args betas=0.5,0.9"), ("", "--optimizer_args eps=0.01"),
+        ("", "--optimizer_args weight_decay=0.9"), ("", "--min_timestep 900"), ("", "--max_timestep 100"), ("", "--loss_type huber"), ("--loss_type huber", "--loss_type smooth_l1"),
+        ("", "--loss_type l1"), ("--loss_type huber", "--loss_type huber --huber_c 0.9"), ("--loss_type huber", "--loss_type huber --huber_schedule constant"),
+        ("--loss_type huber --huber_schedule constant", "--loss_type huber --huber_schedule constant --huber_scale 5"), ("", "--debiased_estimation_loss"),
+        ("--noise_offset 0.5", "--noise_offset 0.5 --noise_offset_random_strength"), ("", "--ip_noise_gamma 0.5"), ("", "--caption_tag_dropout_rate 1 --keep_tokens 1"),
+        ("", "--caption_dropout_every_n_epochs 2"), ("", "--caption_prefix blue"), ("", "--caption_suffix torus"), ("--shuffle_caption", "--shuffle_caption --caption_separator e"),
+    ]
+
+    @Test("a setting moves the weights that a run ends with; without it they are the same again", arguments: effects)
+    func effect(plain: String, changed: String) throws {
+        func weights(_ settings: String) throws -> AdapterSnapshot? {
+            let cells = try Cells()
+            try cells.run("dataset \(try cells.makeDataset())")
+            try cells.run("train --epochs 2 --batch 2 --rank 2 --alpha 2 --seed 5 --lr 1e-2 --te_lr 1e-2 \(settings)")
+            return cells.session.network?.snapshot()
+        }
+        let found = try #require(try weights(plain)), again = try #require(try weights(plain)), other = try #require(try weights(changed))
+        #expect(found == again && found != other)
+    }
+
+    @Test("a name that does no more than another one is told", arguments: [
+        ("--optimizer AdamW8bit", "full precision"), ("--scheduler cosine_with_restarts", "one cycle is cosine"), ("--scheduler polynomial", "power 1 is linear"),
+    ])
+    func remarks(settings: String, part: String) throws {
+        let cells = try Cells()
+        try cells.run("dataset \(try cells.makeDataset())")
+        #expect(try cells.run("train --steps 1 --rank 2 \(settings)").text.contains(part))
+        #expect(try !cells.run("train --steps 1 --lr_scheduler_num_cycles 2 --lr_scheduler_power 2").text.contains(part))
+    }
+
+    @Test("a changed loss is told by its name") func changedLoss() throws {
+        let cells = try Cells()
+        try cells.run("dataset \(try cells.makeDataset())")
+        try cells.run("train --steps 1 --rank 2")
+        #expect(try cells.run("train --loss_type huber --optimizer_args eps=1e-6").text.contains("Going on with eps 1e-08 → 1e-06, loss_type l2 → huber."))
+        #expect(try cells.run("status").text.contains("loss_type huber"))
+    }
+
     @Test("samples are drawn after each epoch, each in its column")
     func samples() throws {
         let cells = try Cells()
