@@ -4,7 +4,7 @@ LORALAB := .build/release/loralab
 NOTEBOOK := notebooks/01-first-lora.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: demo test race lab install bench full-size help clean
+.PHONY: demo test race parity lab install bench full-size help clean
 
 demo: ## set everything up, run the first notebook from first cell to last, leave the pictures in out/
 	@.ci/setup system python build kernelspec vocabulary
@@ -17,6 +17,15 @@ test: ## run all tests: Swift's, the kernel's over its sockets, the notebooks' i
 race: ## run the tests of everything that runs at the same time under the thread sanitizer, in a build of its own
 	@.ci/setup system
 	@.ci/race
+
+# Cases of each check, and what they are drawn from. The README's figures are of CASES=200 and more: `make parity CASES=200 SEED=7`.
+CASES ?= 6
+SEED ?= 1
+parity: ## hold pictures, adapters, captions and training against PyTorch's libraries on random models (5 GB of disk, under 5 minutes on two cores)
+	@.ci/setup system build parity
+	@failed=0; for check in pictures adapters lora-out captions training; do \
+	    .venv-parity/bin/python Tests/parity/parity.py $$check --seed $(SEED) --count $(CASES) || failed=1; \
+	done; exit $$failed
 
 lab: ## open JupyterLab on the notebooks
 	@.ci/setup system python build kernelspec vocabulary
@@ -41,4 +50,4 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 clean: ## remove what the other targets made: .build, .venv, out
-	@rm -rf .build .build-race .venv .venv-bench out
+	@rm -rf .build .build-race .venv .venv-bench .venv-parity out

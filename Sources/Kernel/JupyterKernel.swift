@@ -110,7 +110,8 @@ final class KernelServer: Sendable {
     private let heartbeatStop = WakeSignal()
 
     init(_ configuration: KernelConfiguration, _ sockets: KernelSockets, _ signals: Signals, _ log: KernelLog, cellNiceness: Int32) {
-        let iopub = IOPub(socket: sockets.iopub, session: sockets.session)
+        let starting = OutgoingMessage("status", ["execution_state": "starting"], parent: .none)
+        let iopub = IOPub(socket: sockets.iopub, session: sockets.session, greeting: starting)
         let router = ShellRouter(shell: sockets.shell, stdin: sockets.stdin, session: sockets.session, log: log)
         let streams = StandardStreams { iopub.stream($0, $1, parent: $2) }
         let outlet = SocketOutlet(iopub: iopub, router: router, streams: streams)
@@ -137,7 +138,6 @@ final class KernelServer: Sendable {
             SystemThread("shell") { [router, subshells] in router.run(dispatch: subshells.dispatch) },
         ]
         _ = SystemThread("output", stackSize: 256 << 10) { [streams] in streams.run() }
-        iopub.publish(OutgoingMessage("status", ["execution_state": "starting"], parent: .none))
         let isIdle = end(restart: waitForEnd(parent))
         for thread in threads { thread.join() }
         sockets.terminate()

@@ -74,6 +74,13 @@ def execute(client, code):
     return time.perf_counter() - begin
 
 
+def complete(client):
+    begin = time.perf_counter()
+    client.complete("%train --")
+    client.get_shell_msg(timeout=10)
+    return time.perf_counter() - begin
+
+
 def control(client):
     request, begin = client.session.msg("kernel_info_request", {}), time.perf_counter()
     client.control_channel.send(request)
@@ -87,12 +94,13 @@ def measure(name, cell, busy):
     for _ in range(20):
         execute(client, cell)
     trips = [execute(client, cell) for _ in range(500)]
+    completions = [complete(client) for _ in range(50)]
     client.execute(busy)
     time.sleep(0.3)
     answers = [control(client) for _ in range(50)]
     manager.shutdown_kernel(now=True)
     client.stop_channels()
-    milliseconds = {"start": starts, "execute": trips, "control_while_busy": answers}
+    milliseconds = {"start": starts, "execute": trips, "complete": completions, "control_while_busy": answers}
     return {key: round(statistics.median(values) * 1000, 2) for key, values in milliseconds.items()} | {"control_while_busy_worst": round(max(answers) * 1000, 2)}
 
 

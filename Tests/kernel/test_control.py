@@ -7,21 +7,17 @@ import pytest
 from wire import text, types
 
 
-def quick(kernel, kind="kernel_info_request", content=None, limit=0.1):
-    start = time.perf_counter()
-    header = kernel.request(kind, content, "control")
-    reply = kernel.reply(header, "control")
-    took = time.perf_counter() - start
-    assert took < limit, f"{kind} took {took:.3f} s"
-    return reply
+def control(kernel, kind="kernel_info_request", content=None):
+    """The answer on control, which comes while a cell runs."""
+    return kernel.reply(kernel.request(kind, content, "control"), "control")
 
 
 # Interrupt
 
 def test_interrupt_by_message(kernel):
     header = kernel.start_sleeping()
-    assert quick(kernel, "interrupt_request").content == {"status": "ok"}
-    reply = kernel.reply(header, timeout=2)
+    assert control(kernel, "interrupt_request").content == {"status": "ok"}
+    reply = kernel.reply(header, timeout=10)
     assert reply.content["status"] == "error" and reply.content["ename"] == "KeyboardInterrupt"
     assert types(kernel.published(header))[-1] == "error"
 
@@ -29,7 +25,7 @@ def test_interrupt_by_message(kernel):
 def test_interrupt_by_signal(kernel):
     header = kernel.start_sleeping()
     kernel.signal(signal.SIGINT)
-    assert kernel.reply(header, timeout=2).content["ename"] == "KeyboardInterrupt"
+    assert kernel.reply(header, timeout=10).content["ename"] == "KeyboardInterrupt"
 
 
 @pytest.mark.parametrize("way", ["message", "signal"])
@@ -66,7 +62,7 @@ def test_interrupt_aborts_queued_cells(kernel):
 
 def test_interrupt_is_answered_at_once(kernel):
     header = kernel.start_sleeping()
-    quick(kernel, "interrupt_request")
+    control(kernel, "interrupt_request")
     kernel.reply(header)
 
 
@@ -134,14 +130,15 @@ def test_aborted_cells_do_not_count(kernel):
 # While a cell runs
 
 def test_control_and_heartbeat_while_busy(kernel):
-    header = kernel.start_sleeping(1.5)
+    header = kernel.start_sleeping(60)
     for _ in range(10):
-        quick(kernel)
-        quick(kernel, "usage_request")
-        start = time.perf_counter()
+        control(kernel)
+        control(kernel, "usage_request")
         kernel.sockets["hb"].send(b"ping")
-        assert kernel.sockets["hb"].poll(100) and kernel.sockets["hb"].recv() == b"ping" and time.perf_counter() - start < 0.1
-    assert kernel.reply(header).content["status"] == "ok"
+        assert kernel.sockets["hb"].poll(10_000) and kernel.sockets["hb"].recv() == b"ping"
+    assert not kernel.sockets["shell"].poll(0)
+    kernel.interrupt()
+    assert kernel.reply(header).content["ename"] == "KeyboardInterrupt"
 
 
 def test_control_status_while_busy(kernel):
@@ -159,12 +156,11 @@ def test_order_on_the_main_shell(kernel):
 
 
 def test_tab_and_comms_are_answered_behind_a_long_cell(kernel):
-    header = kernel.start_sleeping(20)
+    header = kernel.start_sleeping(60)
     time.sleep(1.2)
     for kind, content in (("complete_request", {"code": "%e"}), ("inspect_request", {"code": "%echo"}), ("kernel_info_request", {}), ("comm_info_request", {})):
-        start = time.perf_counter()
         reply, messages = kernel.ask(kind, content)
-        assert reply.content["status"] == "ok" and time.perf_counter() - start < 0.5
+        assert reply.content["status"] == "ok"
         assert [m.content["execution_state"] for m in messages] == ["busy", "idle"]
     comm = kernel.request("comm_open", {"comm_id": "x", "target_name": "y"})
     assert "comm_close" in types(kernel.published(comm, 1))
@@ -180,7 +176,7 @@ def test_shutdown(fresh, restart, channel):
     header = fresh.request("shutdown_request", {"restart": restart}, channel)
     reply = fresh.reply(header, channel)
     assert reply.content == {"status": "ok", "restart": restart}
-    assert fresh.process.wait(3) == 0
+    assert fresh.process.wait(10) == 0
 
 
 def test_shutdown_publishes_status(fresh):
@@ -191,9 +187,8 @@ def test_shutdown_publishes_status(fresh):
 
 def test_shutdown_while_a_cell_runs(fresh):
     header = fresh.start_sleeping(60)
-    start = time.time()
     assert fresh.ask("shutdown_request", {"restart": True}, channel="control")[0].content["restart"] is True
-    assert fresh.process.wait(5) == 0 and time.time() - start < 4
+    assert fresh.process.wait(10) == 0
     assert fresh.reply(header).content["ename"] == "KeyboardInterrupt"
 
 
@@ -201,7 +196,7 @@ def test_shutdown_while_waiting_for_input(fresh):
     fresh.request("execute_request", {"code": "%input a", "allow_stdin": True})
     fresh.receive("stdin")
     fresh.request("shutdown_request", {}, "control")
-    assert fresh.process.wait(5) == 0
+    assert fresh.process.wait(10) == 0
 
 
 def test_shutdown_without_content(fresh):
@@ -234,10 +229,9 @@ def test_delete_unknown_subshell(kernel, content):
 
 def test_subshell_runs_beside_the_main_shell(kernel):
     subshell = kernel.create_subshell()
-    header = kernel.start_sleeping(30)
-    start = time.perf_counter()
+    header = kernel.start_sleeping(60)
     reply, messages = kernel.execute("%echo beside", header={"subshell_id": subshell})
-    assert reply.content["status"] == "ok" and text(messages) == "beside\n" and time.perf_counter() - start < 1
+    assert reply.content["status"] == "ok" and text(messages) == "beside\n"
     assert all(m.parent["subshell_id"] == subshell for m in [reply, *messages])
     kernel.interrupt()
     kernel.reply(header)
@@ -287,9 +281,15 @@ def test_interrupt_reaches_subshells(kernel):
 
 def test_many_subshells(fresh):
     names = [fresh.create_subshell() for _ in range(20)]
-    headers = [fresh.request("execute_request", {"code": "%sleep 0.3"}, subshell_id=name) for name in names]
-    start = time.perf_counter()
-    assert {fresh.receive().parent["msg_id"] for _ in headers} == {h["msg_id"] for h in headers} and time.perf_counter() - start < 3
+    headers = [fresh.request("execute_request", {"code": "%sleep 60"}, subshell_id=name) for name in names]
+    running = set()
+    while len(running) < len(names):        # all at once: none has ended
+        message = fresh.receive("iopub")
+        if message.type == "execute_input":
+            running.add(message.parent["msg_id"])
+    assert not fresh.sockets["shell"].poll(0)
+    fresh.interrupt()
+    assert {fresh.receive().parent["msg_id"] for _ in headers} == {h["msg_id"] for h in headers} == running
 
 
 def test_failure_on_a_subshell_does_not_abort_the_main_shell(kernel):

@@ -100,6 +100,7 @@ def test_two_kernels_at_once(make_kernel):
     for number in range(20):
         first.execute(f"%echo a{number}")
         second.execute(f"%echo b{number}")
+    assert len(history(second, "search", pattern="%echo b*")) == 20      # what the other has written is in the file now
     assert len(history(first, "tail", n=100)) == 40 and len(history(second, "search", pattern="%echo a*")) == 20
 
 

@@ -33,7 +33,7 @@ def test_password(kernel):
 @pytest.mark.parametrize("content", [{"allow_stdin": False}, {}])
 def test_not_allowed(kernel, content):
     header = kernel.request("execute_request", dict({"code": "%input a"}, **content))
-    reply = kernel.reply(header, timeout=2)
+    reply = kernel.reply(header)
     assert reply.content["status"] == "error" and "input" in reply.content["evalue"] and not kernel.sockets["stdin"].poll(50)
 
 
@@ -54,7 +54,7 @@ def test_interrupt_ends_the_question(kernel, way):
     header = ask(kernel)
     kernel.receive("stdin")
     kernel.interrupt() if way == "message" else kernel.signal(signal.SIGINT)
-    assert kernel.reply(header, timeout=2).content["ename"] == "KeyboardInterrupt"
+    assert kernel.reply(header).content["ename"] == "KeyboardInterrupt"
     answer(kernel, "late")
     header = ask(kernel)
     kernel.receive("stdin")
@@ -124,6 +124,6 @@ def test_two_questions(kernel):
 def test_control_answers_while_waiting(kernel):
     header = ask(kernel)
     kernel.receive("stdin")
-    assert kernel.ask("kernel_info_request", channel="control", timeout=1)[0].content["status"] == "ok"
+    assert kernel.ask("kernel_info_request", channel="control")[0].content["status"] == "ok"
     answer(kernel, "x")
     kernel.reply(header)

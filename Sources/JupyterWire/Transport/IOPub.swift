@@ -15,13 +15,17 @@ public final class IOPub: Sendable {
 
     private let socket: ZMQSocket
     private let session: WireSession
+    private let greeting: OutgoingMessage
     private let queue = Monitor(Queue())
     private let signal = WakeSignal()
 
-    /// - Parameter socket: bound; used by this object's thread only.
-    public init(socket: ZMQSocket, session: WireSession) {
+    /// - Parameters:
+    ///   - socket: bound; used by this object's thread only.
+    ///   - greeting: waits for the first subscriber, for nobody listens at the start; not sent when something else was published before.
+    public init(socket: ZMQSocket, session: WireSession, greeting: OutgoingMessage) {
         self.socket = socket
         self.session = session
+        self.greeting = greeting
     }
 
     public func publish(_ message: OutgoingMessage) { enqueue(.message(message)) }
@@ -42,7 +46,7 @@ public final class IOPub: Sendable {
 
     /// The thread's loop; returns after `close()`, with the socket closed.
     public func run() {
-        var coalescer = StreamCoalescer()
+        var coalescer = StreamCoalescer(), greeting: OutgoingMessage? = self.greeting
         while true {
             let (items, isClosed) = queue.withLock { queue in
                 defer { queue.items = [] }
@@ -50,9 +54,13 @@ public final class IOPub: Sendable {
             }
             for item in items { send(messages(for: item, &coalescer)) }
             if isClosed { break }
+            if !items.isEmpty { greeting = nil }
             send(coalescer.due(now: monotonicNanoseconds()))
             let hasSubscription = ZMQPoll.wait(for: [socket], or: signal, milliseconds: timeout(coalescer.deadline))[0]
-            if hasSubscription { welcome() }
+            if hasSubscription, welcome(), let first = greeting {
+                send([first])
+                greeting = nil
+            }
         }
         send(coalescer.flush())
         socket.close()
@@ -79,12 +87,17 @@ public final class IOPub: Sendable {
     }
 
     /// JEP 65: greets every new subscription under its own topic, so that a client knows it will miss nothing from here on.
-    private func welcome() {
+    ///
+    /// - Returns: whether there was one.
+    private func welcome() -> Bool {
+        var hasWelcomed = false
         while let event = socket.receive() {
             guard event.count == 1, event[0].first == 1, let topic = String(validating: event[0].dropFirst(), as: UTF8.self) else { continue }
             let message = OutgoingMessage("iopub_welcome", ["subscription": .string(topic)], parent: .none)
             socket.send(session.seal(message, routing: [Array(topic.utf8)]))
+            hasWelcomed = true
         }
+        return hasWelcomed
     }
 }
 
