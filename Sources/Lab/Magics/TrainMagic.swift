@@ -37,6 +37,7 @@ struct TrainMagic: Magic {
     private func train(in cell: CellContext) throws {
         let view = TrainingView(session: session, cell: cell)
         var failure: (any Error)?
+        defer { if let unwritten = session.recorder?.failure { cell.writeError("The run is not in the history of runs: \(unwritten)\n") } }
         let isDone = try session.train(shouldStop: { cell.isInterrupted || failure != nil }, changed: { tell($0, in: cell) }) { event in
             do { try view.show(event) } catch { failure = failure ?? error }
         }

@@ -160,6 +160,14 @@ struct TrainTests {
         #expect(try !cells.run("train --steps 1 --lr_scheduler_num_cycles 2 --lr_scheduler_power 2").text.contains(part))
     }
 
+    @Test("a run that cannot be recorded goes on, and the cell tells") func unrecorded() throws {
+        let cells = try Cells()
+        try cells.run("dataset \(try cells.makeDataset())")
+        try FileManager.default.createDirectory(atPath: cells.folder + "/data/runs.sqlite", withIntermediateDirectories: true)
+        let shown = try cells.run("train --steps 2 --rank 2")
+        #expect(shown.text.contains("Done: 2 steps of 2") && shown.text.contains("not in the history of runs"))
+    }
+
     @Test("a changed loss is told by its name") func changedLoss() throws {
         let cells = try Cells()
         try cells.run("dataset \(try cells.makeDataset())")
