@@ -14,11 +14,13 @@ struct KernelCommand: ParsableCommand {
     /// Seconds that a training step in hand is waited for at shutdown; Jupyter ends a kernel by force after five.
     private static let patience = 4.0
 
-    /// Seconds after the start when front ends have had their first answers.
-    private static let settling = 0.5
+    /// Seconds after the start when front ends have had their first answers; on a busy machine, the later of the two.
+    private static let settling = [0.5, 3]
 
     func run() throws {
-        DispatchQueue.global().asyncAfter(deadline: .now() + Self.settling) { SystemMemory.releaseProgramPages() }
+        for seconds in Self.settling {
+            DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { SystemMemory.releaseProgramPages() }
+        }
         let session = Session()
         let kernel = JupyterKernel(
             KernelConfiguration(
