@@ -14,7 +14,7 @@ func test(_ name: String, _ dependencies: Target.Dependency...) -> Target {
 
 let package = Package(
     name: "LoRALab",
-    products: [.executable(name: "loralab", targets: ["loralab"])],
+    products: [.executable(name: "loralab", targets: ["loralab"]), .executable(name: "loralab-bench", targets: ["loralab-bench"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     ],
@@ -39,6 +39,8 @@ let package = Package(
         .target(name: "CMemory"),                                               // pages of programs, files that are cut while they are read
         .target(name: "CCUDA", cSettings: [.unsafeFlags(["-O3"])]),             // NVIDIA's libraries, opened when a card is asked for
         .target(name: "TensorCore", dependencies: ["CCompute", "CMemory", "COpenBLAS", "Threads"], swiftSettings: numeric),   // tensors, gradients, devices
+        .target(                                                                // TensorCore's device on an NVIDIA card
+            name: "CUDADevice", dependencies: ["TensorCore", "CCUDA"], exclude: ["kernels"]),   // CCUDA takes the kernels' text in
         .target(name: "Checkpoints", dependencies: ["TensorCore", "Text", "CCrypto", "CMemory"]),  // safetensors, file hashes
         .target(name: "Neural", dependencies: ["TensorCore", "Checkpoints"]),   // layers, losses, optimizers, schedules
 
@@ -70,10 +72,17 @@ let package = Package(
         .target(
             name: "Forge",                                                      // renders, trains, packages the embedded model
             dependencies: ["Training", "Scenes", "Models", "Diffusion", "Neural", "Checkpoints", "TensorCore", "Imaging", "Plotting"]),
+        .target(                                                                // times and comparisons, on the processor and on a card
+            name: "Bench",
+            dependencies: [
+                "CUDADevice", "Training", "Models", "Diffusion", "Adapters", "Neural", "Checkpoints", "TensorCore",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .executableTarget(name: "loralab-bench", dependencies: ["Bench"]),      // for a machine with a card alone: see Tests/device
         .executableTarget(
             name: "loralab",
             dependencies: [
-                "Lab", "Forge", "Kernel", "Scenes", "Imaging", "JupyterWire", "Models", "Neural", "TensorCore", "Training", "Diffusion", "Adapters", "Checkpoints",
+                "Bench", "Lab", "Forge", "Kernel", "Scenes", "Imaging", "JupyterWire", "Models", "Neural", "TensorCore", "Training", "Diffusion", "Adapters", "Checkpoints",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             resources: [.copy("kernelspec")]),
@@ -89,6 +98,7 @@ let package = Package(
         test("KernelsOnHost"),
         .target(name: "EmulatedCUDA", dependencies: ["CCUDA"], path: "Tests/EmulatedCUDA"),    // NVIDIA's libraries by plain loops
         test("CCUDA", "EmulatedCUDA", "CCompute"),
+        test("CUDADevice", "CCUDA", "EmulatedCUDA", "KernelsOnHost", "TensorCore", "Models", "Adapters", "Neural", "Diffusion", "Checkpoints"),
         .target(name: "TestSupport", dependencies: ["TensorCore", "Checkpoints", "Neural"], path: "Tests/TestSupport"),
         test("Text"), test("CCompute"), test("TensorCore"), test("Checkpoints"), test("Neural", "Checkpoints", "TensorCore"), test("Imaging"), test("Plotting", "Imaging"),
         test("Scenes", "Imaging"), test("Models", "Neural", "Checkpoints", "TensorCore", "Imaging"), test("Diffusion"), test("Adapters", "Models", "Neural", "Checkpoints"),

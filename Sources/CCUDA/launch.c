@@ -3,6 +3,7 @@
 #include "CCUDA.h"
 #include "CCUDALaunch.h"
 #include <math.h>
+#include <stdlib.h>
 
 enum { BLOCK = 256, WARP = 32, MOST_AXES = 8 };
 
@@ -409,6 +410,70 @@ void ccuda_adamw(ccuda_context *context, ptrdiff_t n, float *p, const float *g, 
     launch_elements(context, "adamw", CCUDA_F32, CCUDA_F32, n, params);
 }
 
+/// As the kernels know it.
+typedef struct { float *start; long long count; } piece_t;
+
+static ptrdiff_t piece_count(const ccuda_run *run) {
+    enum { pieceElements = 16384 };
+    return ceil_div(run->count, pieceElements);
+}
+
+/// Sends the pieces of all runs to scratch memory of the card, with room for a sum of each behind them; returns how many.
+static ptrdiff_t send_pieces(ccuda_context *context, ptrdiff_t count, const ccuda_run *runs, void **onCard, double **sums) {
+    ptrdiff_t pieces = 0, next = 0;
+    for (ptrdiff_t i = 0; i < count; i++) pieces += piece_count(&runs[i]);
+    size_t bytes = (size_t)pieces * sizeof(piece_t);
+    char *block = (char *)scratch(context, pieces, sizeof(piece_t) + sizeof(double));
+    *onCard = block;
+    *sums = block ? (double *)(block + bytes) : NULL;
+    if (!block || pieces == 0) return 0;
+    piece_t *table = (piece_t *)malloc(bytes);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        ptrdiff_t parts = piece_count(&runs[i]), length = 4 * ceil_div(ceil_div(runs[i].count, larger(1, parts)), 4);
+        for (ptrdiff_t first = 0; first < runs[i].count; first += length) {
+            table[next].start = runs[i].start + first;
+            table[next++].count = smaller(length, runs[i].count - first);
+        }
+    }
+    ccuda_upload(context, block, table, (size_t)next * sizeof(piece_t));
+    free(table);
+    return next;
+}
+
+void ccuda_norm(ccuda_context *context, ptrdiff_t count, const ccuda_run *runs, float *norm) {
+    void *onCard;
+    double *sums;
+    ptrdiff_t pieces = send_pieces(context, count, runs, &onCard, &sums);
+    if (!sums) return;
+    void *squares[] = {&onCard, &sums}, *finish[] = {&pieces, &sums, &norm};
+    launch(context, "squares_of_runs", CCUDA_F32, pieces, BLOCK, 0, squares);
+    launch(context, "norm_of_runs", CCUDA_F32, 1, BLOCK, 0, finish);
+}
+
+void ccuda_clip(ccuda_context *context, ptrdiff_t count, const ccuda_run *runs, const float *norm, float limit) {
+    void *onCard;
+    double *sums;
+    ptrdiff_t pieces = send_pieces(context, count, runs, &onCard, &sums);
+    void *params[] = {&onCard, &norm, &limit};
+    launch(context, "clip_runs", CCUDA_F32, pieces, BLOCK, 0, params);
+}
+
+void ccuda_cross_entropy(ccuda_context *context, ptrdiff_t rows, ptrdiff_t classes, const float *logs, const int64_t *targets, int64_t ignored,
+                         float smoothing, ptrdiff_t counted, float *result) {
+    double *partial = (double *)scratch(context, rows, sizeof(double));
+    if (!partial) return;
+    void *params[] = {&rows, &classes, &logs, &targets, &ignored, &smoothing, &partial};
+    launch_warps(context, "cross_entropy", CCUDA_F32, rows, params);
+    finish_sum(context, rows, partial, 1 / (double)counted, result);
+}
+
+void ccuda_cross_entropy_backward(ccuda_context *context, ptrdiff_t rows, ptrdiff_t classes, const float *logs, const int64_t *targets,
+                                  int64_t ignored, float smoothing, ptrdiff_t counted, const float *dy, float *dx) {
+    float number = (float)counted;
+    void *params[] = {&rows, &classes, &logs, &targets, &ignored, &smoothing, &number, &dy, &dx};
+    launch_rows(context, "cross_entropy_backward", CCUDA_F32, CCUDA_F32, rows, classes, params);
+}
+
 void ccuda_mix(ccuda_context *context, ccuda_type type, ptrdiff_t batch, ptrdiff_t n, const float *signal, const float *x, float sign,
                const float *deviation, const float *e, void *y) {
     void *params[] = {&batch, &n, &signal, &x, &sign, &deviation, &e, &y};
@@ -515,4 +580,11 @@ void ccuda_plain_convolve_backward_weight(ccuda_context *context, const ccuda_co
     int adds = accumulate;
     void *params[] = {&t, &x, &dy, &dw, &adds};
     launch_product(context, "convolve_backward_weight", c->type, t.outChannels, t.kernelHeight * t.kernelWidth * t.channels, params);
+}
+
+void ccuda_depthwise(ccuda_context *context, ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, ptrdiff_t kernel,
+                     const float *x, const float *taps, const float *shift, float *y) {
+    ptrdiff_t pixels = batch * height * width;
+    void *params[] = {&pixels, &height, &width, &channels, &kernel, &x, &taps, &shift, &y};
+    launch(context, "depthwise", CCUDA_F32, ceil_div(pixels * channels, BLOCK), BLOCK, 0, params);
 }

@@ -29,9 +29,11 @@ public final class Parameter: @unchecked Sendable {
         value = current
     }
 
-    /// Takes the value to a device.
+    /// Takes the value to a device, which may want frozen matrices and kernels in a type of its own.
     public func move(to device: any Device) {
-        if value.device !== device { value = value.moved(to: device) }
+        guard value.device !== device else { return }
+        let moved = value.moved(to: device), isMatrix = value.rank == 2 || value.rank == 4
+        value = isMatrix && !isTrainable ? moved.converted(to: device.weightType ?? moved.dtype) : moved
     }
 
     private static let empty = Tensor.zeros([0])

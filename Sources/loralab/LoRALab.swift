@@ -1,4 +1,5 @@
 import ArgumentParser
+import Bench
 
 /// The one executable: the kernel that Jupyter starts, and the commands around it.
 @main

@@ -52,6 +52,8 @@ void *ccuda_scratch(ccuda_context *, size_t bytes) {
 
 void ccuda_fail(ccuda_context *context, ccuda_kind, const char *text) { context->fault = text; }
 
+void ccuda_upload(ccuda_context *, void *to, const void *host, size_t bytes) { memcpy(to, host, bytes); }
+
 void ccuda_launch(ccuda_context *context, const char *name, ccuda_type type, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned block,
                   unsigned sharedBytes, void **params) {
     static const char *const suffixes[] = {"_f32", "_f16", "_bf16"};

@@ -47,6 +47,7 @@ template <typename... N> std::string named(ccuda_type type, N... sizes) {
 // launch.c's text for the tests' own context, once in each file of cases.
 void *ccuda_scratch(ccuda_context *, size_t bytes);
 void ccuda_fail(ccuda_context *context, ccuda_kind, const char *text);
+void ccuda_upload(ccuda_context *, void *to, const void *host, size_t bytes);
 void ccuda_launch(ccuda_context *context, const char *name, ccuda_type type, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned block,
                   unsigned sharedBytes, void **params);
 #pragma clang diagnostic ignored "-Wunused-function"

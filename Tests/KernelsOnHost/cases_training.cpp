@@ -29,6 +29,72 @@ CASE(clipping) {
     });
 }
 
+CASE(gradients_in_many_places) {
+    const std::vector<ptrdiff_t> sizes[] = {{}, {0}, {1}, {3, 0, 9}, {5000, 1, 17, 260}, {16384, 16385, 40001}};
+    for (auto &counts : sizes) for (float limit : {0.5f, 1e6f}) report.check(named(CCUDA_F32, counts.size(), limit), [&](bench &b) {
+        std::vector<ccuda_run> runs;
+        std::vector<values> parts;
+        double squares = 0;
+        for (ptrdiff_t n : counts) {
+            parts.push_back(numbers(n, 90 + (unsigned)parts.size()));
+            for (float x : parts.back()) squares += (double)x * x;
+            runs.push_back({b.both(parts.back()), n});
+        }
+        float found = (float)std::sqrt(squares), *norm = b.output(1), factor = std::min(1.0f, limit / (found + 1e-6f));
+        ccuda_norm(&b.context, (ptrdiff_t)runs.size(), runs.data(), norm);
+        ccuda_clip(&b.context, (ptrdiff_t)runs.size(), runs.data(), norm, limit);
+        b.expect(norm, {found});
+        for (size_t i = 0; i < runs.size(); i++) {
+            for (float &x : parts[i]) x *= factor;
+            b.expect(runs[i].start, parts[i]);
+        }
+    });
+}
+
+CASE(cross_entropies) {
+    const ptrdiff_t shapes[][2] = {{1, 1}, {2, 3}, {5, 33}, {9, 260}};  // rows, classes
+    for (auto &s : shapes) for (float smoothing : {0.0f, 0.25f}) report.check(named(CCUDA_F32, s[0], s[1], smoothing), [&](bench &b) {
+        ptrdiff_t rows = s[0], classes = s[1], counted = 0;
+        values logs = numbers(rows * classes, 95, CCUDA_F32, -6, -1), gradient(logs.size());
+        std::vector<int64_t> targets;
+        double total = 0;
+        for (ptrdiff_t r = 0; r < rows; r++) targets.push_back(r % 3 == 1 ? -100 : (r * 7 + 2) % classes), counted += r % 3 != 1;
+        for (ptrdiff_t i = 0; i < rows * classes; i++) {
+            int64_t target = targets[i / classes];
+            double q = smoothing / (double)classes + (i % classes == target ? 1 - smoothing : 0);
+            if (target != -100) total -= q * logs[i];
+            gradient[i] = target == -100 ? 0 : (float)((std::exp((double)logs[i]) - q) * 3 / (double)counted);
+        }
+        float *loss = b.output(1), *dx = b.output((ptrdiff_t)gradient.size());
+        const float *in = b.input(logs);
+        const int64_t *wanted = b.raw(targets);
+        ccuda_cross_entropy(&b.context, rows, classes, in, wanted, -100, smoothing, counted, loss);
+        ccuda_cross_entropy_backward(&b.context, rows, classes, in, wanted, -100, smoothing, counted, b.input({3.0f}), dx);
+        b.expect(loss, {(float)(total / (double)counted)});
+        b.expect(dx, gradient);
+    });
+}
+
+CASE(depthwise_convolutions) {
+    const ptrdiff_t shapes[][5] = {{0, 2, 2, 3, 3}, {1, 1, 1, 1, 1}, {2, 4, 3, 5, 3}, {1, 9, 8, 33, 7}};  // batch, height, width, channels, kernel
+    for (auto &s : shapes) report.check(named(CCUDA_F32, s[0], s[1], s[2], s[3], s[4]), [&](bench &b) {
+        ptrdiff_t H = s[1], W = s[2], C = s[3], K = s[4];
+        values x = numbers(s[0] * H * W * C, 97), taps = numbers(K * K * C, 98), shift = numbers(C, 99), expected(x.size());
+        for (ptrdiff_t i = 0; i < (ptrdiff_t)x.size(); i++) {
+            ptrdiff_t c = i % C, column = i / C % W, row = i / C / W % H, picture = i / C / W / H;
+            double sum = shift[c];
+            for (ptrdiff_t j = 0; j < K * K; j++) {
+                ptrdiff_t r = row + j / K - K / 2, w = column + j % K - K / 2;
+                if (r >= 0 && r < H && w >= 0 && w < W) sum += (double)x[((picture * H + r) * W + w) * C + c] * taps[j * C + c];
+            }
+            expected[i] = (float)sum;
+        }
+        float *y = b.output((ptrdiff_t)x.size());
+        ccuda_depthwise(&b.context, s[0], H, W, C, K, b.input(x), b.input(taps), b.input(shift), y);
+        b.expect(y, expected);
+    });
+}
+
 CASE(noised_latents) {
     const ptrdiff_t shapes[][2] = {{0, 4}, {2, 0}, {1, 1}, {2, 3}, {3, 8}, {5, 1030}, {2, 260}};
     for (ccuda_type type : types) for (auto &s : shapes) for (float sign : {1.0f, -1.0f}) report.check(named(type, s[0], s[1], sign), [&](bench &b) {

@@ -19,14 +19,12 @@
 #include <unistd.h>
 #ifdef EMULATED
 #include "EmulatedCUDA.h"
-void *find_kernel(const char *name);
-const char *run_kernel(void *kernel, const unsigned grid[3], unsigned block, unsigned sharedBytes, void **params);
-void **copy_arguments(void *kernel, void **params);
+#include "KernelsOnHost.h"
 enum { EMULATED_CARD = true };
 static void install(void) {
     emulated_install();
     emulated_configure(13000, 1, 90, (size_t)8 << 30);
-    emulated_set_kernels((emulated_kernels){find_kernel, run_kernel, copy_arguments});
+    emulated_set_kernels((emulated_kernels){koh_find_kernel, koh_run_kernel, koh_copy_arguments});
 }
 #else
 enum { EMULATED_CARD = false };

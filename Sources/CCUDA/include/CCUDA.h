@@ -163,6 +163,9 @@ typedef struct ccuda_source {
 /// Returns false, with the compiler's messages as failure, if one does not compile.
 bool ccuda_load_kernels(ccuda_context *_Nonnull context, const ccuda_source *_Nonnull sources, int count);
 
+/// The same of all kernels of `CUDADevice/kernels`, whose text is part of the program.
+bool ccuda_load_all_kernels(ccuda_context *_Nonnull context);
+
 /// Machine code for an architecture (90) without a card; `*log` receives the compiler's messages, registers and spills among them.
 /// Returns the code's length, or 0 and the error. Both are to be freed.
 size_t ccuda_compile(const ccuda_source *_Nonnull source, int architecture, void *_Nullable *_Nonnull code, char *_Nullable *_Nonnull log,

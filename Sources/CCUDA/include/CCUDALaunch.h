@@ -123,6 +123,22 @@ void ccuda_adamw(ccuda_context *_Nonnull context, ptrdiff_t n, float *_Nullable 
                  void *_Nullable mirror, float lr, float beta1, float beta2, float epsilon, float weightDecay, ptrdiff_t step, float gradientScale,
                  const float *_Nullable factor);
 
+/// A run of elements: one of several that are treated together.
+typedef struct ccuda_run { float *_Nullable start; ptrdiff_t count; } ccuda_run;
+/// `norm = √Σ x²` over all runs, which the host lists.
+void ccuda_norm(ccuda_context *_Nonnull context, ptrdiff_t count, const ccuda_run *_Nullable runs, float *_Nullable norm);
+/// Multiplies all runs by `limit / (norm + 1e-6)` where that is below 1.
+void ccuda_clip(ccuda_context *_Nonnull context, ptrdiff_t count, const ccuda_run *_Nullable runs, const float *_Nullable norm, float limit);
+
+/// `result = 1/counted · Σ −Σ q log p` over rows of `logs = log p [rows, classes]`: `q` is 1 − smoothing at the row's target and smoothing / classes
+/// everywhere; rows whose target is `ignored` do not count. `targets` lie on the card.
+void ccuda_cross_entropy(ccuda_context *_Nonnull context, ptrdiff_t rows, ptrdiff_t classes, const float *_Nullable logs,
+                         const int64_t *_Nullable targets, int64_t ignored, float smoothing, ptrdiff_t counted, float *_Nullable result);
+/// `dx = (p − q) dy / counted`; 0 in rows that do not count.
+void ccuda_cross_entropy_backward(ccuda_context *_Nonnull context, ptrdiff_t rows, ptrdiff_t classes, const float *_Nullable logs,
+                                  const int64_t *_Nullable targets, int64_t ignored, float smoothing, ptrdiff_t counted,
+                                  const float *_Nullable dy, float *_Nullable dx);
+
 /// `y[b, i] = signal[b] · x[b, i] + sign · deviation[b] · e[b, i]` for `batch` samples of `n` values; `y` has the type `type`.
 ///
 /// x_t is `mix(√ᾱ, x₀, 1, √(1−ᾱ), ε)`, the velocity `mix(√ᾱ, ε, −1, √(1−ᾱ), x₀)`.
@@ -157,6 +173,9 @@ void ccuda_plain_convolve_backward_input(ccuda_context *_Nonnull context, const 
 /// `dw [Cout, kH, kW, Cin]` is float32. The bias' gradient is `dy`'s sum over pixels (`ccuda_sum_axis`).
 void ccuda_plain_convolve_backward_weight(ccuda_context *_Nonnull context, const ccuda_conv *_Nonnull c, const void *_Nullable x,
                                           const void *_Nullable dy, float *_Nullable dw, bool accumulate);
+/// A kernel for each channel, float32: `y = Σ x[h + i − k/2, w + j − k/2, c] taps[i, j, c] + shift[c]`, `taps [k, k, C]`, the size kept.
+void ccuda_depthwise(ccuda_context *_Nonnull context, ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, ptrdiff_t kernel,
+                     const float *_Nullable x, const float *_Nullable taps, const float *_Nullable shift, float *_Nullable y);
 
 #ifdef __cplusplus
 }

@@ -93,3 +93,19 @@ template <typename T> DEVICE void convolve_backward_weight(const conv_t &c, cons
     }
 EACH_TYPE(CONVOLVE)
 #undef CONVOLVE
+
+/// A kernel of `kernel`² taps for each channel, the size kept: a thread per channel of a pixel.
+KERNEL(depthwise_f32, (index_t pixels, index_t height, index_t width, index_t channels, index_t kernel, const float *x, const float *taps,
+                       const float *shift, float *y)) {
+    index_t item = global_thread(), pixel = divide(item, channels), channel = item - pixel * channels;
+    if (pixel >= pixels) return;
+    place_t at(pixel, height, width);
+    float sum = shift[channel];
+    for (index_t i = 0; i < kernel; i++)
+        for (index_t j = 0; j < kernel; j++) {
+            index_t row = at.y + i - kernel / 2, column = at.x + j - kernel / 2;
+            bool inside = row >= 0 && row < height && column >= 0 && column < width;
+            if (inside) sum += x[((at.outer * height + row) * width + column) * channels + channel] * taps[(i * kernel + j) * channels + channel];
+        }
+    y[item] = sum;
+}

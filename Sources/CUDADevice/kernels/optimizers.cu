@@ -32,3 +32,42 @@ KERNEL(adamw_f32, (index_t n, float *p, const float *g, float *m, float *v, bf16
     store<W>(p + i, count, weight);
     if (mirror) store<W>(mirror + i, count, weight);
 }
+
+// MARK: - Gradients in many places
+
+/// A piece of one of the runs that are treated together.
+struct piece_t { float *start; index_t count; };
+
+/// `partial[piece] = Σ x²`: a block for each piece.
+KERNEL(squares_of_runs_f32, (const piece_t *pieces, double *partial)) {
+    constexpr int W = run_length<float>();
+    piece_t piece = pieces[blockIdx.x];
+    double total = 0;
+    for (index_t i = threadIdx.x * W; i < piece.count; i += blockDim.x * W) {
+        floats<W> v = load<W>(piece.start + i, piece.count - i);
+        float sum = 0;
+#pragma unroll
+        for (int k = 0; k < W; k++) sum += v.at[k] * v.at[k];
+        total += sum;
+    }
+    total = block_sum(total);
+    if (threadIdx.x == 0) partial[blockIdx.x] = total;
+}
+
+/// One block: the norm, from the squares of the pieces.
+KERNEL(norm_of_runs_f32, (index_t count, const double *partial, float *norm)) {
+    double total = 0;
+    for (index_t i = threadIdx.x; i < count; i += blockDim.x) total += partial[i];
+    total = block_sum(total);
+    if (threadIdx.x == 0) *norm = (float)sqrt(total);
+}
+
+/// Multiplies the pieces by `limit / (norm + 1e-6)` where that is below 1.
+KERNEL(clip_runs_f32, (const piece_t *pieces, const float *norm, float limit)) {
+    constexpr int W = run_length<float>();
+    piece_t piece = pieces[blockIdx.x];
+    float factor = limit / (*norm + 1e-6f);
+    if (!(factor < 1.0f)) return;
+    for (index_t i = threadIdx.x * W; i < piece.count; i += blockDim.x * W)
+        map_run<W>(piece.count - i, [=](float v) { return v * factor; }, piece.start + i, load<W>(piece.start + i, piece.count - i));
+}

@@ -91,3 +91,40 @@ template <typename T> DEVICE void log_softmax_backward(index_t rows, index_t n, 
     KERNEL(log_softmax_backward_##t, (index_t rows, index_t n, const T *y, const T *dy, T *dx)) { log_softmax_backward(rows, n, y, dy, dx); }
 EACH_TYPE(SOFTMAX)
 #undef SOFTMAX
+
+// MARK: - Cross-entropy of rows `[rows, n]` of logarithms of probabilities
+
+/// `partial[row] = −Σ q log p`, 0 where the row's target is `ignored`; a warp per row.
+KERNEL(cross_entropy_f32, (index_t rows, index_t n, const float *logs, const index_t *targets, index_t ignored, float smoothing, double *partial)) {
+    constexpr int W = run_length<float>();
+    index_t r = row_of_warp();
+    if (r >= rows) return;
+    index_t target = targets[r];
+    logs += r * n;
+    double sum = 0;
+    each_run_of_row<W>(n, [&](index_t count, index_t j) {
+        floats<W> v = load<W>(logs + j, count);
+#pragma unroll
+        for (int k = 0; k < W; k++) sum += v.at[k];
+    });
+    sum = warp_sum(sum);
+    double loss = target == ignored ? 0.0 : -(1.0 - smoothing) * logs[target] - (double)smoothing / (double)n * sum;
+    if (lane_index() == 0) partial[r] = loss;
+}
+
+/// `dx = (p − q) dy / counted`, 0 in rows that do not count.
+KERNEL(cross_entropy_backward_f32, (index_t rows, index_t n, const float *logs, const index_t *targets, index_t ignored, float smoothing,
+                                    float counted, const float *dy, float *dx)) {
+    constexpr int W = run_length<float>();
+    row_run<W> at(n);
+    if (at.row >= rows) return;
+    index_t target = targets[at.row], i = at.row * n + at.column;
+    float factor = target == ignored ? 0.0f : *dy / counted, even = smoothing / (float)n;
+    floats<W> v = load<W>(logs + i, at.count);
+#pragma unroll
+    for (int k = 0; k < W; k++) {
+        float q = at.column + k == target ? 1.0f - smoothing + even : even;
+        v.at[k] = target == ignored ? 0.0f : (expf(v.at[k]) - q) * factor;
+    }
+    store<W>(dx + i, at.count, v);
+}

@@ -19,6 +19,9 @@ public protocol Device: AnyObject, Sendable {
     /// The type of activations that are made of weights alone (rows of a table): float32 on the processor.
     var activationType: DType { get }
 
+    /// What frozen matrices and kernels are stored as here; nil for what they come as.
+    var weightType: DType? { get }
+
     // MARK: Memory
 
     /// From the host's memory, which may be freed or written when this returns.
@@ -143,6 +146,8 @@ public protocol Device: AnyObject, Sendable {
 }
 
 extension Device {
+    public var weightType: DType? { nil }
+
     /// Asks how it went, at the end of a piece of work; the next one starts without the failure.
     public func checkFailure() throws(DeviceFailure) {
         guard let failure else { return }

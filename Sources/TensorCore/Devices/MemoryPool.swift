@@ -9,6 +9,10 @@ public protocol MemorySource: Sendable {
     var reshapedFrom: Int { get }
     /// A block at another length, moved if need be; nil when that cannot be, the block then being as it was.
     func reshape(_ block: UnsafeMutableRawPointer, _ byteCount: Int, to wanted: Int) -> UnsafeMutableRawPointer?
+    /// A block that was in use is free; the pool keeps it for the next tensor. What the source knows of its content is void.
+    func isFreed(_ block: UnsafeMutableRawPointer)
+    /// The pool has given back all it had free.
+    func isTrimmed()
     /// There is no room for a block, even after everything free was given back: ends the process, or makes its device fail.
     func isExhausted(by byteCount: Int, inUse: Int)
 }
@@ -16,6 +20,8 @@ public protocol MemorySource: Sendable {
 extension MemorySource {
     public var reshapedFrom: Int { .max }
     public func reshape(_ block: UnsafeMutableRawPointer, _ byteCount: Int, to wanted: Int) -> UnsafeMutableRawPointer? { nil }
+    public func isFreed(_ block: UnsafeMutableRawPointer) {}
+    public func isTrimmed() {}
 }
 
 /// Freed blocks by size class, for the next tensor of that size: a training step asks for the same sizes again and again,
@@ -98,15 +104,18 @@ public final class MemoryPool: Sendable {
     let state = Monitor(State())
 
     /// The capacity that serves `byteCount`: eight classes per power of two, so at most an eighth is wasted.
-    static func sizeClass(_ byteCount: Int) -> Int {
+    public static func sizeClass(_ byteCount: Int) -> Int {
         if byteCount <= 512 { return max(64, (byteCount + 63) & ~63) }
         let step = 1 << (Int.bitWidth - byteCount.leadingZeroBitCount - 4)
         let rounded = (byteCount + step - 1) & ~(step - 1)
         return rounded < 64 << 10 ? (rounded + 63) & ~63 : (rounded + 4095) & ~4095
     }
 
+    /// A block for a tensor, or for what a device needs between two launches.
+    ///
+    /// - Parameter capacity: a `sizeClass`.
     /// - Returns: nil when the source has nothing left, not even when all that is free has been given back.
-    func allocate(_ capacity: Int) -> UnsafeMutableRawPointer? {
+    public func allocate(_ capacity: Int) -> UnsafeMutableRawPointer? {
         let (reused, surplus): (Block?, [Block]) = state.withLock { s in
             s.bytesInUse += capacity
             s.peakBytes = max(s.peakBytes, s.bytesInUse)
@@ -119,7 +128,9 @@ public final class MemoryPool: Sendable {
         return reused.capacity == capacity ? reused.pointer : reshape(reused, capacity)
     }
 
-    func release(_ pointer: UnsafeMutableRawPointer, _ capacity: Int) {
+    /// Takes a block back; work that was queued before may still use it.
+    public func release(_ pointer: UnsafeMutableRawPointer, _ capacity: Int) {
+        source.isFreed(pointer)
         var block = Block(pointer: pointer, capacity: capacity)
         let isKept = state.withLock { s in
             s.bytesInUse -= capacity
@@ -139,6 +150,7 @@ public final class MemoryPool: Sendable {
             return s.free
         }
         for blocks in freed.values { blocks.forEach(giveBack) }
+        source.isTrimmed()
     }
 
     private func obtain(_ capacity: Int) -> UnsafeMutableRawPointer? {

@@ -1,13 +1,13 @@
-/// Functions of one element: what `Device.apply` knows.
-public enum UnaryFunction: Sendable, CaseIterable {
+/// Functions of one element: what `Device.apply` knows. Numbered as kernels number them (`cc_function`).
+public enum UnaryFunction: Int32, Sendable, CaseIterable {
     case exp, log, sqrt, square, absolute, negate, reciprocal, sigmoid, tanh, relu, silu
     /// `x Φ(x)`, its approximation by tanh, and `x σ(1.702 x)`.
     case gelu, geluTanh, geluQuick
     case sin, cos
 }
 
-/// What combines two elements.
-public enum BinaryOperator: Sendable, CaseIterable {
+/// What combines two elements. Numbered as kernels number them (`cc_operator`).
+public enum BinaryOperator: Int32, Sendable, CaseIterable {
     case add, subtract, multiply, divide, maximum, minimum
 }
 

@@ -14,6 +14,7 @@ struct BenchOptions: ParsableArguments {
     @Option(help: "Threads; all processors when not given.") var threads: Int?
     @Flag(help: "One JSON object instead of a sentence.") var json = false
     @Flag(help: "Tell where the time of one repetition goes, by operation.") var operations = false
+    @OptionGroup var place: BenchDevice
 
     func validate() throws {
         guard reps >= 1, warmup >= 0, threads ?? 1 >= 1 else { throw ValidationError("--reps and --threads are at least 1, --warmup at least 0.") }
@@ -22,6 +23,8 @@ struct BenchOptions: ParsableArguments {
     /// Runs a job in this process and prints what it took.
     func run(_ job: BenchJob, _ o: BenchJob.Options) throws {
         if let threads { Engine.setThreads(threads) }
+        guard !place.isCard || job.runsOnCard else { throw BenchError("On a card: \(BenchJob.allCases.filter(\.runsOnCard).map(\.rawValue).joined(separator: ", ")).") }
+        let device = try place.open()
         var facts: [String: Any] = [:], side = o.size ?? family.side
         let step: () throws -> Void
         switch job {
@@ -35,13 +38,15 @@ struct BenchOptions: ParsableArguments {
         case .blip:
             let captioner = try BLIPCaptioner.fullSize(in: folder + "/blip-base")
             (step, side) = (BenchJob.captioning(captioner, o), captioner.imageSize)
-        default: step = try job.step("\(folder)/\(family.rawValue)", o, side: side)
+        default: step = try job.step("\(folder)/\(family.rawValue)", o, family: family, side: side, on: device)
         }
         facts["family"] = job == .blip ? "blip-base" : family.rawValue
         facts.merge(o.facts(of: job, side: side)) { $1 }
         if operations { return try OperationTable(job: job.rawValue, step).print(json: json) }
         let isLoading = job == .load
-        let report = try Measurement(job: job.rawValue, facts: facts, warmUps: isLoading ? 0 : warmup, repetitions: isLoading ? 1 : reps).run(step)
+        var report = try Measurement(
+            job: job.rawValue, facts: facts, warmUps: isLoading ? 0 : warmup, repetitions: isLoading ? 1 : reps, looksAtProcessor: !place.isCard).run(step)
+        report.merge(BenchDevice.facts(device)) { $1 }
         if json { return print(String(decoding: try JSONSerialization.data(withJSONObject: report, options: [.sortedKeys]), as: UTF8.self)) }
         let settings = o.facts(of: job, side: side).sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         print(isLoading
@@ -51,6 +56,7 @@ struct BenchOptions: ParsableArguments {
 
     /// Makes the models that jobs need, before any clock starts.
     func prepare(_ jobs: [BenchJob]) throws {
+        if place.isCard { return }                          // a card's models are made in memory
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         if jobs.contains(where: { $0 != .blip }) { try family.write(to: "\(folder)/\(family.rawValue)") }
         if jobs.contains(.blip) { _ = try BLIPCaptioner.fullSize(in: folder + "/blip-base") }
@@ -60,14 +66,14 @@ struct BenchOptions: ParsableArguments {
     func runApart(_ job: BenchJob, _ o: BenchJob.Options) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        var arguments = ["bench", "job", job.rawValue, "--family", family.rawValue, "--folder", folder, "--reps", "\(reps)", "--warmup", "\(warmup)"]
+        var arguments = (CommandLine.arguments.dropFirst().first == "bench" ? ["bench"] : []) + ["job", job.rawValue, "--family", family.rawValue, "--folder", folder, "--reps", "\(reps)", "--warmup", "\(warmup)"]
         arguments += ["--batch", "\(o.batch)", "--rank", "\(o.rank)", "--targets", o.targets.rawValue, "--beams", "\(o.beams)", "--tokens", "\(o.tokens)", "--steps", "\(o.steps)"]
         if let size = o.size { arguments += ["--size", "\(size)"] }
         if let threads { arguments += ["--threads", "\(threads)"] }
-        process.arguments = arguments + [(o.checkpoint, "--checkpoint"), (json, "--json"), (operations, "--operations")].compactMap { $0 ? $1 : nil }
+        process.arguments = arguments + place.arguments + [(o.checkpoint, "--checkpoint"), (json, "--json"), (operations, "--operations")].compactMap { $0 ? $1 : nil }
         try process.run()
         process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw CommandError("The job \(job.rawValue) ended with status \(process.terminationStatus).") }
+        guard process.terminationStatus == 0 else { throw BenchError("The job \(job.rawValue) ended with status \(process.terminationStatus).") }
     }
 }
 

@@ -44,7 +44,7 @@ enum FullSizeModel: String, CaseIterable {
         return [small, large]
     }
 
-    private var unet: UNet.Configuration {
+    var unet: UNet.Configuration {
         var c = UNet.Configuration()
         c.sampleSize = .one(side / 8)
         guard self == .sdxl else {

@@ -25,6 +25,9 @@ enum BenchJob: String, CaseIterable {
         }
     }
 
+    /// Jobs whose model can be made on a card.
+    var runsOnCard: Bool { self == .unetForward || self == .trainStep }
+
     /// What is asked of the job.
     struct Options: ParsableArguments {
         @Option(help: "Pixels along a side; the model's own when not given.") var size: Int?
@@ -58,10 +61,16 @@ enum BenchJob: String, CaseIterable {
     }
 
     /// Reads what the job needs of a model in `folder`, and no more, and returns what is repeated.
-    func step(_ folder: String, _ o: Options, side: Int) throws -> () throws -> Void {
+    ///
+    /// - Parameter family: what a card's denoiser is made as, without a folder.
+    func step(_ folder: String, _ o: Options, family: FullSizeModel, side: Int, on device: any Device) throws -> () throws -> Void {
         var generator = TorchGenerator(seed: 0)
         func noise(_ shape: [Int]) -> Tensor { Tensor(shape: shape) { generator.fillNormal($0) } }
         let latents = { noise([o.batch, side / 8, side / 8, 4]) }
+        func denoiserCall() throws -> DenoiserCall {
+            if device === HostDevice.shared { return try DenoiserCall(folder, batch: o.batch, side: side) }
+            return try DenoiserCall(family, batch: o.batch, side: side, on: device)
+        }
         switch self {
         case .load, .blip: return {}
         case .clip:
@@ -75,9 +84,13 @@ enum BenchJob: String, CaseIterable {
             let autoencoder = try AutoencoderKL.load(folder: folder + "/vae"), x = latents()
             return { withoutGradients { _ = autoencoder.decode(x) } }
         case .unetForward:
-            let call = try DenoiserCall(folder, o, side: side, noise: noise)
-            return { withoutGradients { _ = call.predict() } }
-        case .trainStep: return try trainingStep(DenoiserCall(folder, o, side: side, noise: noise), o, target: latents(), &generator)
+            let call = try denoiserCall()
+            return {
+                withoutGradients { _ = call.predict() }
+                device.synchronise()
+                try device.checkFailure()
+            }
+        case .trainStep: return try trainingStep(denoiserCall(), o, target: latents().moved(to: device), &generator)
         case .sample:
             let base = try BaseModel.load(path: folder), schedule = NoiseSchedule(try SchedulerConfiguration(json: base.schedulerConfiguration))
             let drawing = ImageGenerator(DiffusionModel(base, schedule: schedule, name: folder))
@@ -86,7 +99,7 @@ enum BenchJob: String, CaseIterable {
         }
     }
 
-    private func trainingStep(_ call: DenoiserCall, _ o: Options, target: Tensor, _ generator: inout TorchGenerator) throws -> () -> Void {
+    private func trainingStep(_ call: DenoiserCall, _ o: Options, target: Tensor, _ generator: inout TorchGenerator) throws -> () throws -> Void {
         let specification = LoRASpecification(rank: o.rank, unet: o.targets == .attn ? .attention : .transformer)
         let network = try AdapterNetwork(.init(.standard, specification), model: AdaptableModel(unet: call.unet.registry), generator: &generator)
         network.attach()
@@ -96,6 +109,8 @@ enum BenchJob: String, CaseIterable {
         return {
             let loss = call.predict().meanSquaredError(target)
             optimizer.step(parameters, gradients: gradients(of: loss, for: parameters.map(\.tensor)), learningRate: 1e-4)
+            guard loss.item().isFinite else { throw BenchError("The loss is no number.") }
+            try loss.device.checkFailure()
         }
     }
 
@@ -112,24 +127,41 @@ enum BenchJob: String, CaseIterable {
 }
 
 /// A denoiser with inputs of the right shapes.
-private struct DenoiserCall {
+struct DenoiserCall {
     let unet: UNet
     private let x: Tensor, context: Tensor
     private let timesteps: [Float]
     private let added: AddedConditions?
 
-    init(_ folder: String, _ o: BenchJob.Options, side: Int, noise: ([Int]) -> Tensor) throws {
+    /// A denoiser from a folder, on the processor.
+    init(_ folder: String, batch: Int, side: Int) throws {
         let configuration = try ConfigurationFile.read(UNet.Configuration.self, folder + "/unet/config.json")
-        unet = try UNet(configuration: configuration, weights: Weights(WeightFolder.open(folder + "/unet")))
-        x = noise([o.batch, side / 8, side / 8, configuration.inChannels])
-        guard case .one(let width) = configuration.crossAttentionDim else { throw CommandError("The benchmark's models have one width of text states.") }
-        context = noise([o.batch, 77, width])
-        timesteps = Array(repeating: 500, count: o.batch)
-        let sizes = Array(repeating: SizeConditioning(target: (side, side)), count: o.batch)
+        let unet = try UNet(configuration: configuration, weights: Weights(WeightFolder.open(folder + "/unet")))
+        try self.init(unet, configuration, batch: batch, side: side, on: HostDevice.shared)
+    }
+
+    /// A denoiser of random weights, made in memory.
+    init(_ family: FullSizeModel, batch: Int, side: Int, on device: any Device) throws {
+        let unet = try UNet(configuration: family.unet, weights: Weights(TiledWeights(), precision: .float16))
+        unet.registry.move(to: device)
+        try self.init(unet, family.unet, batch: batch, side: side, on: device)
+    }
+
+    private init(_ unet: UNet, _ configuration: UNet.Configuration, batch: Int, side: Int, on device: any Device) throws {
+        self.unet = unet
+        var generator = TorchGenerator(seed: 0)
+        func noise(_ shape: [Int]) -> Tensor {
+            Tensor(shape: shape) { generator.fillNormal($0) }.moved(to: device).converted(to: device.activationType)
+        }
+        x = noise([batch, side / 8, side / 8, configuration.inChannels])
+        guard case .one(let width) = configuration.crossAttentionDim else { throw BenchError("The benchmark's models have one width of text states.") }
+        context = noise([batch, 77, width])
+        timesteps = Array(repeating: 500, count: batch)
+        let sizes = Array(repeating: SizeConditioning(target: (side, side)), count: batch)
         added = configuration.projectionClassEmbeddingsInputDim.map { inputs in
-            AddedConditions(pooled: noise([o.batch, inputs - 6 * (configuration.additionTimeEmbedDim ?? 0)]), sizes: sizes)
+            AddedConditions(pooled: noise([batch, inputs - 6 * (configuration.additionTimeEmbedDim ?? 0)]), sizes: sizes)
         }
     }
 
-    func predict() -> Tensor { unet(x, timesteps: timesteps, context: context, added: added) }
+    func predict() -> Tensor { unet(x, timesteps: timesteps, context: context, added: added).converted(to: .float32) }
 }

@@ -3,13 +3,15 @@ import Foundation
 import TensorCore
 
 /// `loralab bench`: times on this machine, to be read beside another program's.
-struct BenchCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
+public struct BenchCommand: ParsableCommand {
+    public static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Time the engine on this machine.", 
         subcommands: [
             UNetForwardCommand.self, TrainStepCommand.self, VAEEncodeCommand.self, VAEDecodeCommand.self, ClipCommand.self, BlipCommand.self, SampleCommand.self,
-            TinyTrainCommand.self, FullSizeCommand.self, BenchJobCommand.self,
+            TinyTrainCommand.self, FullSizeCommand.self, CardParityCommand.self, BenchJobCommand.self,
         ])
+
+    public init() {}
 }
 
 /// `loralab bench tiny-train`.
@@ -24,6 +26,7 @@ struct TinyTrainCommand: ParsableCommand {
     @Option(help: "Threads; all processors when not given.") var threads: Int?
     @Flag(help: "One JSON object instead of a sentence.") var json = false
     @Flag(help: "Tell where the time of one repetition goes, by operation.") var operations = false
+    @OptionGroup var place: BenchDevice
 
     func validate() throws {
         guard batch >= 1, rank >= 1, reps >= 1, warmup >= 0, threads ?? 1 >= 1 else {
@@ -33,14 +36,16 @@ struct TinyTrainCommand: ParsableCommand {
 
     func run() throws {
         if let threads { Engine.setThreads(threads) }
-        var job = try TinyTrain(batch: batch, rank: rank)
-        if operations { return try OperationTable(job: "tiny-train") { job.step() }.print(json: json) }
-        job.step()
+        let device = try place.open()
+        var job = try TinyTrain(batch: batch, rank: rank, on: device)
+        if operations { return try OperationTable(job: "tiny-train") { try job.step() }.print(json: json) }
+        try job.step()
         let facts: [String: Any] = [
             "size": 128, "batch": batch, "lora": "loralab", "targets": "attn", "rank": rank, "checkpoint": false, "channels_last": true,
             "compile": false, "freeze": false, "trainable": job.trainable,
         ]
-        let report = Measurement(job: "tiny-train", facts: facts, warmUps: warmup, repetitions: reps).run { job.step() }
+        var report = try Measurement(job: "tiny-train", facts: facts, warmUps: warmup, repetitions: reps, looksAtProcessor: !place.isCard).run { try job.step() }
+        report.merge(BenchDevice.facts(device)) { $1 }
         if json {
             let data = try JSONSerialization.data(withJSONObject: report, options: [.sortedKeys])
             print(String(decoding: data, as: UTF8.self))

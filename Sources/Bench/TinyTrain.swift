@@ -19,7 +19,7 @@ struct TinyTrain {
 
     private static let cells = 16, tokens = 77, width = 256
 
-    init(batch: Int, rank: Int) throws {
+    init(batch: Int, rank: Int, on device: any Device = HostDevice.shared) throws {
         var configuration = UNet.Configuration()
         configuration.sampleSize = .one(Self.cells)
         configuration.blockOutChannels = [64, 128, 256]
@@ -28,27 +28,34 @@ struct TinyTrain {
         configuration.crossAttentionDim = .one(Self.width)
         generator = TorchGenerator(seed: 0)
         unet = try UNet(configuration: configuration, weights: Weights(FreshWeights(seed: 0)))
+        unet.registry.move(to: device)
         network = try AdapterNetwork(
             .init(.standard, .init(rank: rank, alpha: Float(rank), unet: .attention)), model: AdaptableModel(unet: unet.registry), generator: &generator)
         network.attach()
-        latents = Self.normal([batch, Self.cells, Self.cells, 4], &generator)
-        context = Self.normal([batch, Self.tokens, Self.width], &generator)
+        latents = Self.normal([batch, Self.cells, Self.cells, 4], &generator).moved(to: device)
+        context = Self.normal([batch, Self.tokens, Self.width], &generator).moved(to: device).converted(to: device.activationType)
         schedule = NoiseSchedule()
         self.batch = batch
     }
 
     var trainable: Int { network.parameterCount }
 
+    var device: any Device { latents.device }
+    /// The adapter's numbers.
+    var weights: [[Float]] { network.parameters.map { $0.value.array } }
+
     /// One step; returns the loss.
     @discardableResult
-    mutating func step() -> Float {
+    mutating func step() throws -> Float {
         let timesteps = (0..<batch).map { _ in generator.integer(below: schedule.trainTimesteps) }
-        let noise = Self.normal(latents.shape, &generator)
-        let noisy = schedule.addNoise(latents, noise: noise, timesteps: timesteps)
-        let loss = unet(noisy, timesteps: timesteps.map(Float.init), context: context).meanSquaredError(noise)
+        let noise = Self.normal(latents.shape, &generator).moved(to: device)
+        let noisy = schedule.addNoise(latents, noise: noise, timesteps: timesteps).converted(to: device.activationType)
+        let loss = unet(noisy, timesteps: timesteps.map(Float.init), context: context).converted(to: .float32).meanSquaredError(noise)
         let parameters = network.parameters
         optimizer.step(parameters, gradients: gradients(of: loss, for: parameters.map { $0.tensor }), learningRate: 1e-4)
-        return loss.item()
+        let value = loss.item()
+        try device.checkFailure()
+        return value
     }
 
     private static func normal(_ shape: [Int], _ generator: inout TorchGenerator) -> Tensor {
