@@ -40,6 +40,12 @@ struct block {
 };
 extern block now;
 
+/// `p`, unless a card would refuse to move a whole `V` from or to there.
+template <typename V> V *aligned(V *p) {
+    if ((uintptr_t)p % alignof(V) != 0) __builtin_trap();
+    return p;
+}
+
 /// Waits for the warp or the block; `line` tells barriers apart.
 void wait_for(int state, int line);
 
@@ -102,6 +108,7 @@ const char *run(const kernel *k, dim grid, unsigned block, size_t sharedBytes, v
     static const on_host::kernel name##_known(#name, &name); \
     extern "C" void name parameters
 #define MAY_ALIAS __attribute__((may_alias))
+#define ALIGNED(p) on_host::aligned(p)
 #define DYNAMIC_SHARED(name) float *const name = on_host::now.shared
 
 static inline float __uint_as_float(unsigned bits) { float x; memcpy(&x, &bits, 4); return x; }

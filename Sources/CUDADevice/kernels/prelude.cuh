@@ -16,6 +16,7 @@ struct f16 { unsigned short bits; };
 #define KERNEL(name, parameters) extern "C" __global__ void __launch_bounds__(256, 1) name parameters
 #define DYNAMIC_SHARED(name) extern __shared__ float name[]
 #define MAY_ALIAS
+#define ALIGNED(p) (p)  // tests look whether it is
 #endif
 #define DEVICE static __device__ __forceinline__
 /// Expands `M(type, its name)` for each type of activations.
@@ -82,7 +83,7 @@ template <typename Words> DEVICE void put(Words *p, const Words &run) {
                      ::"l"(p), "r"(w[0]), "r"(w[1]), "r"(w[sizeof run / 8]), "r"(w[sizeof run / 4 - 1]) : "memory");
     else asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(p), "r"(w[0]), "r"(w[1]) : "memory");
 #else
-    *p = run;
+    *ALIGNED(p) = run;
 #endif
 }
 
@@ -94,7 +95,7 @@ template <typename T, int W> DEVICE bool is_whole(const T *p, index_t count) {
 template <int W, typename T> DEVICE floats<W> load(const T *p, index_t count) {
     floats<W> values;
     if (is_whole<T, W>(p, count)) {
-        words<T, W> whole = *(const words<T, W> *)p;
+        words<T, W> whole = *ALIGNED((const words<T, W> *)p);
 #pragma unroll
         for (int k = 0; k < W; k++) values.at[k] = unpacked(whole.at, k, T());
     } else {
