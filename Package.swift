@@ -93,7 +93,7 @@ let package = Package(
             exclude: ["compile_all.py", "plant_faults.py", "test_compile.py"],
             cxxSettings: [
                 .headerSearchPath("../../Sources/CCUDA/include"),
-                .unsafeFlags(["-fsanitize=bounds,alignment", "-fsanitize-trap=bounds,alignment"]),
+                .unsafeFlags(["-fsanitize=bounds,alignment", "-fsanitize-trap=bounds,alignment", "-fstrict-flex-arrays=3"]),
             ]),
         test("KernelsOnHost"),
         .target(name: "EmulatedCUDA", dependencies: ["CCUDA"], path: "Tests/EmulatedCUDA"),    // NVIDIA's libraries by plain loops

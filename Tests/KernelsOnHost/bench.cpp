@@ -34,10 +34,12 @@ static char *arena(size_t index) {
     return all[index];
 }
 
-/// A place for `bytes` at the end of an arena: at an address that 16 divides, or one element beyond such an address. All around is NaN.
+/// A place for `bytes` at the end of an arena: at the last address that 16 divides, or at the last that it does not. One of the two leaves
+/// nothing between the operand and the closed page. All around is NaN.
 static char *place_in(char *arena, size_t bytes, size_t element, bool aligned, size_t *slack) {
-    uintptr_t end = (uintptr_t)arena + arenaBytes, start = (end - bytes) & ~(uintptr_t)15;
-    if (!aligned) start = ((end - bytes - element) & ~(uintptr_t)15) + element;
+    uintptr_t end = (uintptr_t)arena + arenaBytes, start = end - bytes;
+    if (aligned) start &= ~(uintptr_t)15;
+    else if (start % 16 == 0) start -= element;
     *slack = end - start - bytes;
     memset((char *)start - margin, 0xff, end - start + margin);
     return (char *)start;

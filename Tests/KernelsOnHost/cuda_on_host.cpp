@@ -186,7 +186,7 @@ static float *dynamic_shared(size_t bytes) {
         pages = (char *)mmap(nullptr, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         mprotect(pages + room, page, PROT_NONE);
     }
-    return (float *)(pages + room - bytes / 16 * 16 - (bytes % 16 ? 16 : 0));
+    return (float *)(pages + room - bytes);
 }
 
 static void run_grid(dim grid, size_t sharedBytes, order order) {
