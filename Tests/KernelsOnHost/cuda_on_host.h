@@ -109,6 +109,8 @@ const char *run(const kernel *k, dim grid, unsigned block, size_t sharedBytes, v
     extern "C" void name parameters
 #define MAY_ALIAS __attribute__((may_alias))
 #define ALIGNED(p) on_host::aligned(p)
+#define STORE4(p, a, b, c, d) (*ALIGNED(p) = {{a, b, c, d}})
+#define STORE2(p, a, b) (*ALIGNED(p) = {{a, b}})
 #define DYNAMIC_SHARED(name) float *const name = on_host::now.shared
 
 static inline float __uint_as_float(unsigned bits) { float x; memcpy(&x, &bits, 4); return x; }

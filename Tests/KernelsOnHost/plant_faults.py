@@ -59,6 +59,11 @@ HARMLESS = {
     ("norms.cu", "affine<W> f;"): "only lanes beyond the last channel keep what was there, and they are not stored",
     ("reductions.cu", "if (i <= n) take(n - i, i);"): "a run of no elements is read as zeros without touching memory",
     ("optimizers.cu", "if (i > n) return;"): "a run of no elements is read as zeros without touching memory, and written nowhere",
+    ("diffusion.cu", "if (j > s.n) continue;"): "a run of no elements is read as zeros without touching memory, and written nowhere",
+    ("norms.cu", "__shared__ float ofWarp[(2) + 1][8][warpLanes];"): "more shared memory than is used",
+    ("elementwise.cu", "map(n, [=](float v) { v = v <= low ? low : v; return v > high ? high : v; }, y, x); \\"): "the same at the bound itself",
+    ("attention.cu", "for (int r = 0; r <= tileRows; r++) if (r < count) y[r * stride + d] = narrow<T>(factor.at[r] * kept[r * width + d]);"):
+        "there are never more than four rows",
     ("elementwise.cu", "if (first + k >= n) { result.at[k] = 1; continue; }"): "what lies beyond the last element is not stored",
 }
 

@@ -17,6 +17,9 @@ struct f16 { unsigned short bits; };
 #define DYNAMIC_SHARED(name) extern __shared__ float name[]
 #define MAY_ALIAS
 #define ALIGNED(p) (p)  // tests look whether it is
+// Words leave in one access: left to itself the compiler at times writes them one by one.
+#define STORE4(p, a, b, c, d) asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(a), "r"(b), "r"(c), "r"(d) : "memory")
+#define STORE2(p, a, b) asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(p), "r"(a), "r"(b) : "memory")
 #endif
 #define DEVICE static __device__ __forceinline__
 /// Expands `M(type, its name)` for each type of activations.
@@ -74,17 +77,9 @@ DEVICE float unpacked(const unsigned *words, int k, f16) { return widen(f16{(uns
 DEVICE void pack(unsigned *words, int k, float x) { words[k] = bits_of(x); }
 template <typename Half> DEVICE void pack(unsigned *words, int k, Half x) { words[k / 2] = k % 2 ? words[k / 2] | (unsigned)x.bits << 16 : x.bits; }
 
-/// `*p = run` in one access: left to itself the compiler at times writes four words.
 template <typename Words> DEVICE void put(Words *p, const Words &run) {
-#ifdef __CUDA_ARCH__
-    const unsigned *w = run.at;
-    if (sizeof run == 16)
-        asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};"
-                     ::"l"(p), "r"(w[0]), "r"(w[1]), "r"(w[sizeof run / 8]), "r"(w[sizeof run / 4 - 1]) : "memory");
-    else asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(p), "r"(w[0]), "r"(w[1]) : "memory");
-#else
-    *ALIGNED(p) = run;
-#endif
+    if constexpr (sizeof run == 16) STORE4(p, run.at[0], run.at[1], run.at[2], run.at[3]);
+    else STORE2(p, run.at[0], run.at[1]);
 }
 
 template <typename T, int W> DEVICE bool is_whole(const T *p, index_t count) {
