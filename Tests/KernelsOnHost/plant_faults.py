@@ -64,6 +64,8 @@ HARMLESS = {
     ("elementwise.cu", "map(n, [=](float v) { v = v <= low ? low : v; return v > high ? high : v; }, y, x); \\"): "the same at the bound itself",
     ("attention.cu", "for (int r = 0; r <= tileRows; r++) if (r < count) y[r * stride + d] = narrow<T>(factor.at[r] * kept[r * width + d]);"):
         "there are never more than four rows",
+    ("attention.cu", "if (lse && lane_index() == 0 && r < rows.count) lse[rows.index + r] = total.at[r] >= 0.0f ? largest.at[r] + logf(total.at[r])"
+                     " : -infinity();"): "the logarithm of no sum is minus infinity by itself",
     ("elementwise.cu", "if (first + k >= n) { result.at[k] = 1; continue; }"): "what lies beyond the last element is not stored",
 }
 
