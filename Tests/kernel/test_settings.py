@@ -7,7 +7,7 @@ import pytest
 from wire import ROOT, text
 
 PICTURES = os.path.join(ROOT, "notebooks", "data", "popsicle", "15_popsicle")
-STEPS = 6
+STEPS = 12
 
 
 def everything(messages):
