@@ -4,7 +4,7 @@ LORALAB := .build/release/loralab
 NOTEBOOK := notebooks/01-first-lora.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: demo test race parity lab install bench full-size help clean
+.PHONY: demo test race parity lab install bench full-size device-check help clean
 
 demo: ## set everything up, run the first notebook from first cell to last, leave the pictures in out/
 	@.ci/setup system python build kernelspec vocabulary
@@ -45,6 +45,10 @@ full-size: ## time and measure Stable Diffusion 1.5 and XL in full size, with ra
 	@for family in sd15 sdxl; do \
 	    $(LORALAB) bench full-size --family $$family --reps 1 && $(LORALAB) bench train-step --family $$family --reps 1 --checkpoint || exit 1; \
 	done
+
+device-check: ## put into out/device what a machine with an NVIDIA card needs to check and time this, without Swift or network there
+	@.ci/setup system
+	@Tests/device/prepare
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
