@@ -21,7 +21,8 @@ public struct UNetLayout: Sendable {
             "UNetLayout: \(layers.count) levels, \(attendsDown.count) on the way down, \(attendsUp.count) on the way up")
         (self.layers, self.attendsDown, self.attendsUp, self.hasAddedEmbedding) = (layers, attendsDown, attendsUp, hasAddedEmbedding)
         table = KeyTable(
-            Self.outer + (hasAddedEmbedding ? Self.addedEmbedding : []) + Self.down(layers, attendsDown) + Self.middle + Self.up(layers.reversed(), attendsUp))
+            Self.outer + (hasAddedEmbedding ? Self.addedEmbedding : []) + Self.down(layers, attendsDown) + Self.middle
+                + Self.up(layers.reversed(), attendsUp))
     }
 
     /// Stable Diffusion 1 and 2.
@@ -64,7 +65,8 @@ public struct UNetLayout: Sendable {
     ]
     private static let addedEmbedding = [Rule("label_emb.0.0", "add_embedding.linear_1"), Rule("label_emb.0.2", "add_embedding.linear_2")]
     private static let middle =
-        resnet("middle_block.0", "mid_block.resnets.0") + [Rule("middle_block.1", "mid_block.attentions.0")] + resnet("middle_block.2", "mid_block.resnets.1")
+        resnet("middle_block.0", "mid_block.resnets.0") + [Rule("middle_block.1", "mid_block.attentions.0")]
+        + resnet("middle_block.2", "mid_block.resnets.1")
 
     private static func down(_ layers: [Int], _ attends: [Bool]) -> [Rule] {
         var rules: [Rule] = [], block = 1

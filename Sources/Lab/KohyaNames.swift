@@ -238,7 +238,9 @@ extension Settings {
             if let given = values[setting.option.name] { try setting.apply(given, &configuration) }
         }
         guard configuration.schedule != .cosineWithMinimum || configuration.minimumRate > 0 else {
-            throw LabError.invalid("cosine_with_min_lr has no end without lr_scheduler_min_lr_ratio", wayOut: "For example --lr_scheduler_min_lr_ratio 0.1, or --lr_scheduler cosine, which ends at 0.")
+            throw LabError.invalid(
+                "cosine_with_min_lr has no end without lr_scheduler_min_lr_ratio",
+                wayOut: "For example --lr_scheduler_min_lr_ratio 0.1, or --lr_scheduler cosine, which ends at 0.")
         }
     }
 

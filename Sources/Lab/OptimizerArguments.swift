@@ -7,10 +7,14 @@ enum OptimizerArguments {
     ) { values, configuration in
         for pair in pairs(values.map(\.text).joined(separator: " ")) {
             let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
-            guard parts.count == 2 else { throw LabError.invalid("optimizer_args takes key=value pairs, got “\(pair)”", wayOut: "For example --optimizer_args betas=0.9,0.99 weight_decay=0.1.") }
+            guard parts.count == 2 else {
+                throw LabError.invalid("optimizer_args takes key=value pairs, got “\(pair)”", wayOut: "For example --optimizer_args \(example).")
+            }
             try set(parts[0], to: parts[1], &configuration.adamW)
         }
     }
+
+    private static let example = "betas=0.9,0.99 eps=1e-8 weight_decay=0.01"
 
     /// `betas=(0.9, 0.99) eps=1e-8` at the blanks that part pairs: a piece without `=` belongs to the one before it.
     private static func pairs(_ text: String) -> [String] {
@@ -33,7 +37,7 @@ enum OptimizerArguments {
 
     /// Ranges are those of the configuration.
     private static func number(_ key: String, _ text: String) throws(LabError) -> Double {
-        guard let value = Double(text), value.isFinite else { throw .invalid("\(key): expected a number, got “\(text)”", wayOut: "For example betas=0.9,0.99 eps=1e-8 weight_decay=0.01.") }
+        guard let value = Double(text), value.isFinite else { throw .invalid("\(key): expected a number, got “\(text)”", wayOut: "For example \(example).") }
         return value
     }
 }

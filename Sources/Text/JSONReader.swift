@@ -199,7 +199,8 @@ public struct JSONReader {
             guard byte >= 0x20 else { throw error(.controlCharacter) }
             offset += 1
             switch byte {
-            case UInt8(ascii: "\""): return try text.withUnsafeBufferPointer { (bytes) throws(JSONError) in try Self.text(UnsafeRawBufferPointer(bytes), at: start) }
+            case UInt8(ascii: "\""):
+                return try text.withUnsafeBufferPointer { (bytes) throws(JSONError) in try Self.text(UnsafeRawBufferPointer(bytes), at: start) }
             case UInt8(ascii: "\\"): text.append(contentsOf: String(Character(try escape())).utf8)
             default: text.append(byte)
             }

@@ -17,8 +17,8 @@ struct PlotMagic: Magic {
             guard let last = runs.last else { throw LabError.noRun }
             let asked = call.strings("series").compactMap { LossPlot.Series(rawValue: $0) }
             let plot = LossPlot(
-                title: "Training: " + (runs.count == 1 ? last.name : "\(runs.count) runs"), runs: Array(runs), series: asked.isEmpty ? [.loss, .lr] : asked,
-                showsBand: board.guideApplies)
+                title: "Training: " + (runs.count == 1 ? last.name : "\(runs.count) runs"), runs: Array(runs),
+                series: asked.isEmpty ? [.loss, .lr] : asked, showsBand: board.guideApplies)
             cell.display(try plot.display())
         }
     }

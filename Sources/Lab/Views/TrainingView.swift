@@ -67,7 +67,8 @@ final class TrainingView {
 
     /// The plot as of now.
     private func figure() throws -> DisplayData {
-        try LossPlot(title: "Loss", subtitle: subtitle, runs: [RecordedRun(name: name, history: session.history)], showsBand: guideApplies).display(effort: .fast)
+        let run = RecordedRun(name: name, history: session.history)
+        return try LossPlot(title: "Loss", subtitle: subtitle, runs: [run], showsBand: guideApplies).display(effort: .fast)
     }
 
     private var name: String { session.trainer?.configuration.outputName ?? "run" }
